@@ -1,3 +1,27 @@
 //! siem-forward carries audit events into SIEMs.
+
+// The rooms of the house, in the order in which data flows: each imports only from rooms above it.
+mod event;
+mod secret;
+#[cfg(feature = "cli")]
+mod table;
+mod batch;
+pub mod format;
+pub mod net;
+pub mod siem;
+mod policy;
+mod engine;
+#[cfg(feature = "cli")]
+pub mod input;
 #[cfg(feature = "cli")]
 pub mod receiver;
+
+pub use batch::{Batch, Mark, Shape};
+pub use engine::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};
+pub use event::{
+    AuditEvent, DetailValue, EVENT_BYTES_LIMIT, EventBuilder, EventId, EventType, InvalidEventId, InvalidEventType,
+    InvalidTimestamp, Severity, Timestamp, UnknownSeverity,
+};
+pub use policy::{Jitter, RetryConfig, RetryPolicy};
+pub use secret::Secret;
+pub use siem::{Cause, Health, Siem, Verdict};

@@ -1,0 +1,101 @@
+//! What can be set of a forwarder: the keys of the configuration that concern the engine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::policy::RetryConfig;
+
+/// How events are collected into requests; the original's keys.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct BatchConfig {
+    /// The most events in one request, 1 to 1,000,000. Default 500, the top of the original's recommended range.
+    pub batch_size: usize,
+    /// The most bytes of one body before compression, 1 KB to 1 GB. Default 900,000, below Splunk Cloud's 1 MB.
+    pub batch_bytes_max: usize,
+    /// How long the first event of a batch waits for others, more than 0 and up to an hour. Default 5 s.
+    pub batch_timeout: Duration,
+    /// How many events may wait in the rings, 2 to 16,777,216. Default 20,000, recommended 10,000–100,000.
+    pub max_queue_size: usize,
+    /// How many bytes events above 1 KB may hold in the rings, besides the 1 KB that each slot may. Default 64,000,000.
+    pub queue_bytes_max: usize,
+    /// The most bytes of one event's text, 256 B to 16 MiB. Default 65,536; a larger one is refused.
+    pub event_bytes_max: usize,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            batch_size: 500,
+            batch_bytes_max: 900_000,
+            batch_timeout: Duration::from_secs(5),
+            max_queue_size: 20_000,
+            queue_bytes_max: 64_000_000,
+            event_bytes_max: 65_536,
+        }
+    }
+}
+
+/// Everything that can be set of a forwarder, whatever its destination.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SiemConfig {
+    /// Whether it forwards at all. Default true; if not, there are no threads and every event is refused as disabled.
+    pub enabled: bool,
+    /// How events are collected.
+    pub batch: BatchConfig,
+    /// How failed batches are sent again.
+    pub retry: RetryConfig,
+    /// Threads that encode, 1 to 64. Default 1: one encodes 2–4 million events a second.
+    pub batchers: usize,
+    /// Threads that send, 1 to 256. Default 2.
+    pub senders: usize,
+    /// Which cores the threads run on. Default: wherever the system puts them.
+    pub pin: Pin,
+    /// Where events go that were refused for good. Default: nowhere, and they are counted as lost.
+    pub dead_letter: Option<DeadLetterConfig>,
+    /// How long dropping a forwarder, or the end of `run`, may take to deliver what is left. Default 30 s.
+    pub drain_timeout: Duration,
+}
+
+impl Default for SiemConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            batch: BatchConfig::default(),
+            retry: RetryConfig::default(),
+            batchers: 1,
+            senders: 2,
+            pin: Pin::default(),
+            dead_letter: None,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Core numbers for the threads, in order; a thread past the end of its list is not pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Pin {
+    /// The cores of the batchers.
+    pub batchers: Vec<usize>,
+    /// The cores of the senders.
+    pub senders: Vec<usize>,
+}
+
+/// Where the dead letter lies, and how large it may grow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetterConfig {
+    /// The file, made with mode 0600 where it does not exist, appended to where it does.
+    pub path: PathBuf,
+    /// The most bytes of the file. Default 256,000,000; what does not fit is counted as lost.
+    pub bytes_max: u64,
+}
+
+impl DeadLetterConfig {
+    /// At this path, up to 256 MB.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), bytes_max: 256_000_000 }
+    }
+}

@@ -1,0 +1,180 @@
+//! Details: any JSON object, kept member by member.
+//!
+//! A member is a record: the key's length (4 bytes), the key, and the value, which is text still to be escaped or
+//! finished JSON. The last of a repeated key wins, as with fields.
+
+use std::collections::HashSet;
+
+use super::escape::{write_float, write_text};
+use super::text::{DETAIL_JSON, DETAIL_TEXT, TextBuffer};
+
+/// Up to this many members a repeated key is looked for pair by pair; beyond it by a set, so that an event of a
+/// thousand members costs the batcher no million comparisons.
+const PAIRWISE_MAX: usize = 16;
+
+/// A value of a detail. Numbers keep their 64 bits; a float that is not finite becomes `null`, as JSON has no other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum DetailValue<'a> {
+    /// Nothing.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A signed integer.
+    Signed(i64),
+    /// An unsigned integer.
+    Unsigned(u64),
+    /// A floating-point number.
+    Float(f64),
+    /// Text, any at all: it is escaped when the event is encoded.
+    Text(&'a str),
+}
+
+macro_rules! detail_values {
+    ($($from:ty => $variant:ident),+ $(,)?) => {
+        $(impl From<$from> for DetailValue<'_> {
+            #[inline]
+            fn from(value: $from) -> Self {
+                Self::$variant(value.into())
+            }
+        })+
+    };
+}
+
+detail_values! {
+    bool => Bool, i8 => Signed, i16 => Signed, i32 => Signed, i64 => Signed,
+    u8 => Unsigned, u16 => Unsigned, u32 => Unsigned, u64 => Unsigned, f32 => Float, f64 => Float,
+}
+
+impl From<usize> for DetailValue<'_> {
+    #[inline]
+    fn from(value: usize) -> Self {
+        Self::Unsigned(value as u64)
+    }
+}
+
+impl<'a> From<&'a str> for DetailValue<'a> {
+    #[inline]
+    fn from(value: &'a str) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a> From<&'a String> for DetailValue<'a> {
+    #[inline]
+    fn from(value: &'a String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<'a, T: Into<DetailValue<'a>>> From<Option<T>> for DetailValue<'a> {
+    #[inline]
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl TextBuffer {
+    /// Appends a member.
+    #[inline]
+    pub(super) fn push_detail(&mut self, key: &str, value: DetailValue<'_>) {
+        if let DetailValue::Text(text) = value {
+            let length = key_length(key);
+            return self.push_record(DETAIL_TEXT, &[&length, key.as_bytes(), text.as_bytes()]);
+        }
+        let start = self.open_detail(key);
+        match value {
+            DetailValue::Null | DetailValue::Text(_) => self.tail().extend_from_slice(b"null"),
+            DetailValue::Bool(value) => self.tail().extend_from_slice(if value { b"true" } else { b"false" }),
+            DetailValue::Signed(value) => self.tail().extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+            DetailValue::Unsigned(value) => self.tail().extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+            DetailValue::Float(value) => write_float(value, self.tail()),
+        }
+        self.close_record(start);
+    }
+
+    /// Begins a member whose value is appended as finished JSON through `tail`, then closed or cut.
+    pub(super) fn open_detail(&mut self, key: &str) -> usize {
+        let start = self.open_record(DETAIL_JSON, &key_length(key));
+        self.tail().extend_from_slice(key.as_bytes());
+        start
+    }
+
+    /// Calls `each` with every member that no later one of the same key replaces, in order.
+    #[inline]
+    pub(crate) fn for_each_detail<'a>(&'a self, count: usize, mut each: impl FnMut(Member<'a>)) {
+        let mut records = self.records();
+        if count <= PAIRWISE_MAX {
+            while let Some(record) = records.next() {
+                let Some(member) = Member::read(record) else { continue };
+                if !records.clone().filter_map(Member::read).any(|later| later.key == member.key) {
+                    each(member);
+                }
+            }
+            return;
+        }
+        let all: Vec<Member<'a>> = records.filter_map(Member::read).collect();
+        let mut seen = HashSet::with_capacity(all.len());
+        let last: Vec<bool> = all.iter().rev().map(|member| seen.insert(member.key)).collect();
+        all.into_iter().zip(last.into_iter().rev()).filter(|(_, last)| *last).for_each(|(member, _)| each(member));
+    }
+}
+
+/// A key of a member is at most the event's limit, so its length fits.
+fn key_length(key: &str) -> [u8; 4] {
+    u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+/// One member of the details.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+    is_json: bool,
+}
+
+impl<'a> Member<'a> {
+    fn read((tag, bytes): (u8, &'a [u8])) -> Option<Self> {
+        if tag < DETAIL_TEXT {
+            return None;
+        }
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (key, value) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        Some(Self { key, value, is_json: tag == DETAIL_JSON })
+    }
+
+    /// Writes `"key":value`.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        write_text(self.key, out);
+        out.push(b':');
+        if self.is_json {
+            out.extend_from_slice(self.value);
+        } else {
+            write_text(self.value, out);
+        }
+    }
+}
+
+/// Writes the details as one object; false, and nothing written, where there are none.
+pub(crate) fn write_object(text: &TextBuffer, out: &mut Vec<u8>) -> bool {
+    let count = text.fields().details();
+    if count == 0 {
+        return false;
+    }
+    write_members(text, count, out);
+    true
+}
+
+/// Writes an object of the `count` detail records.
+#[inline]
+pub(crate) fn write_members(text: &TextBuffer, count: usize, out: &mut Vec<u8>) {
+    out.push(b'{');
+    let mut separator: &[u8] = b"";
+    text.for_each_detail(count, |member| {
+        out.extend_from_slice(separator);
+        separator = b",";
+        member.write(out);
+    });
+    out.push(b'}');
+}

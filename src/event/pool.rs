@@ -1,0 +1,54 @@
+//! Text buffers that come from a pool and go back to it, beside the ring.
+//!
+//! An empty pool allocates and a full one frees; a buffer that grew is not kept, so the pool's memory is bounded by its
+//! size times [`Pool::BUFFER_BYTES`].
+
+use crossbeam_queue::ArrayQueue;
+
+use super::TextBuffer;
+
+/// A bounded pool of empty buffers, full at the start.
+#[derive(Debug)]
+pub(crate) struct Pool(ArrayQueue<TextBuffer>);
+
+impl Pool {
+    /// What a pooled buffer holds before it has to grow, in bytes.
+    pub(crate) const BUFFER_BYTES: usize = 1024;
+
+    pub(crate) fn filled(buffers: usize) -> Self {
+        let queue = ArrayQueue::new(buffers.max(1));
+        while queue.push(TextBuffer::with_capacity(Self::BUFFER_BYTES)).is_ok() {}
+        Self(queue)
+    }
+
+    #[inline]
+    pub(crate) fn take(&self) -> TextBuffer {
+        self.0.pop().unwrap_or_else(|| TextBuffer::with_capacity(Self::BUFFER_BYTES))
+    }
+
+    #[inline]
+    pub(crate) fn give_back(&self, mut buffer: TextBuffer) {
+        if buffer.capacity() == Self::BUFFER_BYTES {
+            buffer.clear();
+            // A full pool hands the buffer back, and it is freed.
+            drop(self.0.push(buffer));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Field;
+
+    #[test]
+    fn a_buffer_that_grew_is_not_kept() {
+        let pool = Pool::filled(1);
+        let mut grown = pool.take();
+        grown.push(Field::UserId, &"x".repeat(2000));
+        pool.give_back(grown);
+        assert!(pool.0.is_empty());
+        pool.give_back(TextBuffer::with_capacity(Pool::BUFFER_BYTES));
+        assert_eq!(pool.0.len(), 1);
+    }
+}

@@ -1,0 +1,166 @@
+//! A point in time: nanoseconds since 1970 in UTC.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// A point in time in UTC, in nanoseconds since 1970-01-01; from the year 1677 to 2262.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// Now, by the system's clock.
+    pub fn now() -> Self {
+        super::now().wall
+    }
+
+    /// From nanoseconds since 1970-01-01T00:00:00Z.
+    pub fn from_unix_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    pub fn unix_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, rounded down, and the nanoseconds beyond them.
+    fn split(self) -> (i64, u32) {
+        let nanos = u32::try_from(self.0.rem_euclid(NANOS_PER_SECOND)).unwrap_or(0);
+        (self.0.div_euclid(NANOS_PER_SECOND), nanos)
+    }
+
+    /// Writes RFC 3339 in UTC: microseconds, or nanoseconds where there are any.
+    #[inline]
+    pub(crate) fn write_rfc3339(self, out: &mut Vec<u8>) {
+        let (seconds, nanos) = self.split();
+        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+        let second = u32::try_from(seconds.rem_euclid(86_400)).unwrap_or(0);
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        put(&mut text, 0, 4, year);
+        put(&mut text, 5, 2, month);
+        put(&mut text, 8, 2, day);
+        put(&mut text, 11, 2, second / 3600);
+        put(&mut text, 14, 2, second / 60 % 60);
+        put(&mut text, 17, 2, second % 60);
+        if nanos % 1000 == 0 {
+            put(&mut text, 20, 6, nanos / 1000);
+            out.extend_from_slice(text.get(..26).unwrap_or_default());
+            out.push(b'Z');
+        } else {
+            put(&mut text, 20, 9, nanos);
+            out.extend_from_slice(&text);
+        }
+    }
+
+    /// Writes seconds since 1970 with six decimals, never with an exponent: what Splunk reads as `time`.
+    #[inline]
+    pub(crate) fn write_epoch_seconds(self, out: &mut Vec<u8>) {
+        if self.0 < 0 {
+            out.push(b'-');
+        }
+        let micros = self.0.unsigned_abs() / 1000;
+        out.extend_from_slice(itoa::Buffer::new().format(micros / 1_000_000).as_bytes());
+        let mut text = *b".000000";
+        put(&mut text, 1, 6, u32::try_from(micros % 1_000_000).unwrap_or(0));
+        out.extend_from_slice(&text);
+    }
+}
+
+/// Writes `value` as `width` decimal digits at `start`.
+#[inline]
+fn put<const N: usize>(text: &mut [u8; N], start: usize, width: usize, mut value: u32) {
+    debug_assert!(start + width <= N);
+    for digit in text.iter_mut().skip(start).take(width).rev() {
+        *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        value /= 10;
+    }
+}
+
+/// Days since 1970 to year, month, day: Howard Hinnant's `civil_from_days` ("chrono-Compatible Low-Level Date
+/// Algorithms"), for the years 1677 to 2262 that a timestamp can hold.
+fn civil_from_days(days: i64) -> (u32, u32, u32) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (u32::try_from(year).unwrap_or(0), u32::try_from(month).unwrap_or(0), u32::try_from(day).unwrap_or(0))
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => Self(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+            Err(before) => Self(i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    /// Reads RFC 3339 with its offset.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        i64::try_from(parsed.as_nanosecond()).map(Self).map_err(|_| InvalidTimestamp)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::with_capacity(30);
+        self.write_rfc3339(&mut out);
+        f.write_str(std::str::from_utf8(&out).unwrap_or_default())
+    }
+}
+
+/// The text is no point in time that we can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time in RFC 3339 with an offset, such as 2026-01-01T00:00:00.031983Z, between the years 1677 and 2262")]
+pub struct InvalidTimestamp;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn epoch_seconds(nanos: i64) -> String {
+        let mut out = Vec::new();
+        Timestamp(nanos).write_epoch_seconds(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn epoch_seconds_never_show_an_exponent() {
+        assert_eq!(epoch_seconds(0), "0.000000");
+        assert_eq!(epoch_seconds(1_000_000), "0.001000");
+        assert_eq!(epoch_seconds(1_763_958_400_999_000_000), "1763958400.999000");
+        assert_eq!(epoch_seconds(4_102_444_800_000_000_000), "4102444800.000000");
+        assert_eq!(epoch_seconds(-1_500_000_000), "-1.500000");
+    }
+
+    #[test]
+    fn a_time_without_an_offset_is_refused() {
+        assert!("2026-01-01T00:00:00".parse::<Timestamp>().is_err());
+        assert!("9999-01-01T00:00:00Z".parse::<Timestamp>().is_err());
+        assert!("yesterday".parse::<Timestamp>().is_err());
+        assert_eq!("2026-01-01T01:00:00.5+01:00".parse(), Ok(Timestamp(1_767_225_600_500_000_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(nanos: i64) {
+            let written = Timestamp(nanos).to_string();
+            prop_assert_eq!(written.parse::<Timestamp>(), Ok(Timestamp(nanos)));
+            let expected = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap();
+            prop_assert_eq!(written.parse::<jiff::Timestamp>().unwrap(), expected);
+        }
+    }
+}

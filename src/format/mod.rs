@@ -1,0 +1,3 @@
+//! An event's bytes in the layouts that destinations take.
+
+pub mod json;

@@ -1,0 +1,124 @@
+//! The contract with a destination, and the destinations, none of which knows another.
+//!
+//! A [`Siem`] is a description, shared by all senders; its connection is the state, one for each sender's thread. The
+//! engine decides when to connect, send, wait, halve or give up; a destination only says, by its [`Verdict`], what
+//! became of the bytes.
+
+mod cause;
+mod from_fn;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use crate::batch::{Batch, Shape};
+use crate::event::AuditEvent;
+use crate::net::Stop;
+
+pub use cause::{Cause, CauseKind};
+pub use from_fn::{FromFn, from_fn};
+pub use verdict::{Partial, Verdict};
+
+/// A destination of audit events.
+///
+/// The four methods of the original framework's base class, in the order of a batch's life: an event is formatted on
+/// the batcher's thread, the batch is sent on a sender's thread over that sender's own connection. `examples/` has one
+/// in a page.
+pub trait Siem: Send + Sync + 'static {
+    /// The state of one sender, such as an HTTP client; made on its thread, and stays there.
+    type Connection;
+
+    /// What kind of destination this is: a label of metrics and of the dead letter, such as `splunk`.
+    fn siem_type(&self) -> &'static str {
+        "custom"
+    }
+
+    /// Where it sends to, without secrets: what a dead letter says so that a replay goes to the same place.
+    fn destination(&self) -> String {
+        self.siem_type().to_owned()
+    }
+
+    /// How it wants events framed and what it takes at most; asked once, at start.
+    fn shape(&self) -> Shape {
+        Shape::DEFAULT
+    }
+
+    /// Makes a connection. Called on the sender's thread, before the first batch and again after a panic.
+    ///
+    /// # Errors
+    /// The verdict on the batch that waits for this connection, usually [`Verdict::Retry`].
+    fn connect(&self, stop: &Stop) -> Result<Self::Connection, Verdict>;
+
+    /// Appends the wire form of one event to `body`, without framing.
+    ///
+    /// # Errors
+    /// When the event has no wire form: it alone goes to the dead letter, and what was appended is removed.
+    fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError>;
+
+    /// Sends the whole batch and says what became of it. Blocks, within timeouts of its own.
+    fn send_batch(&self, connection: &mut Self::Connection, batch: &Batch) -> Verdict;
+
+    /// Asks the destination whether it would take events.
+    fn health_check(&self, connection: &mut Self::Connection) -> Health;
+
+    /// Sends one event as a batch of its own.
+    fn send_event(&self, connection: &mut Self::Connection, event: &AuditEvent) -> Verdict {
+        let mut batch = Batch::open(self.shape(), Vec::new(), Vec::new());
+        if let Err(error) = batch.append(event, |body| self.format_event(event, body)) {
+            return Verdict::Reject(Cause::new(CauseKind::Format).words(error.to_string()));
+        }
+        batch.seal();
+        self.send_batch(connection, &batch)
+    }
+}
+
+/// An event has no wire form at this destination.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FormatError(String);
+
+impl FormatError {
+    /// With the reason, which stands in the dead letter.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// What a health check found, or what the engine knows.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Health {
+    /// Whether events are taken.
+    pub healthy: bool,
+    /// How long the check took, in milliseconds; `None` where nothing was asked.
+    pub latency_ms: Option<f64>,
+    /// What else there is to say, by name.
+    pub details: BTreeMap<String, String>,
+    /// Why it is not healthy, in a sentence.
+    pub error_message: Option<String>,
+}
+
+impl Health {
+    /// Events are taken.
+    pub fn healthy() -> Self {
+        Self { healthy: true, ..Self::default() }
+    }
+
+    /// Events are not taken, and why.
+    pub fn unhealthy(reason: impl Into<String>) -> Self {
+        Self { healthy: false, error_message: Some(reason.into()), ..Self::default() }
+    }
+
+    /// Adds how long the check took.
+    #[must_use]
+    pub fn latency(mut self, latency: std::time::Duration) -> Self {
+        self.latency_ms = Some(latency.as_secs_f64() * 1000.0);
+        self
+    }
+
+    /// Adds a detail.
+    #[must_use]
+    pub fn detail(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.details.insert(name.into(), value.into());
+        self
+    }
+}

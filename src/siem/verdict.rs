@@ -1,0 +1,69 @@
+//! What became of a batch, as its destination says.
+
+use std::time::Duration;
+
+use super::Cause;
+
+/// What became of a batch.
+#[expect(clippy::exhaustive_enums, reason = "closed on purpose: a new fate must not compile unhandled")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of it is held there.
+    Accept,
+    /// By index: some rejected, some to resend, the others held.
+    Partial(Partial),
+    /// None of it is held; the same bytes, later.
+    Retry {
+        /// How long the destination asks to wait, where it does.
+        after: Option<Duration>,
+        /// Why.
+        cause: Cause,
+    },
+    /// None, ever: these bytes are wrong, or too large.
+    Reject(Cause),
+    /// None: we are refused, whatever we send, as with a wrong token.
+    Halt(Cause),
+}
+
+impl Verdict {
+    /// A retry without a wish for patience.
+    pub fn retry(cause: Cause) -> Self {
+        Self::Retry { after: None, cause }
+    }
+}
+
+/// The fates of a batch's events, by index; an event that is not named is held by the destination.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Partial {
+    pub(crate) rejected: Vec<(usize, Cause)>,
+    pub(crate) resend: Vec<usize>,
+    pub(crate) retry: Option<(Option<Duration>, Cause)>,
+}
+
+impl Partial {
+    /// All are held, until said otherwise.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// This one is refused for good.
+    #[must_use]
+    pub fn reject(mut self, index: usize, cause: Cause) -> Self {
+        self.rejected.push((index, cause));
+        self
+    }
+
+    /// These are not held and nothing is wrong with them: they go again at once, as a batch of their own.
+    #[must_use]
+    pub fn resend(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
+        self.resend.extend(indices);
+        self
+    }
+
+    /// What is to be resent waits first, as after [`Verdict::Retry`].
+    #[must_use]
+    pub fn retry(mut self, after: Option<Duration>, cause: Cause) -> Self {
+        self.retry = Some((after, cause));
+        self
+    }
+}
