@@ -60,6 +60,21 @@ pub struct Mark {
     end: u32,
 }
 
+impl Mark {
+    /// The mark of an event whose wire form ends at `end`.
+    #[inline]
+    pub(crate) fn of(event: &AuditEvent, end: usize) -> Self {
+        Self {
+            id: event.id,
+            timestamp: event.timestamp,
+            severity: event.severity,
+            created: event.created,
+            // A body stays far below 4 GB: `batch_bytes_max` is at most 1 GB, an event at most 16 MiB of text.
+            end: u32::try_from(end).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 /// Finished bytes of one or more events, framed for one destination.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -78,6 +93,11 @@ impl Batch {
         Self { body, marks, shape }
     }
 
+    /// A batch of nothing, without memory.
+    pub(crate) fn nothing() -> Self {
+        Self { body: Vec::new(), marks: Vec::new(), shape: Shape::DEFAULT }
+    }
+
     /// Appends what `format` writes, as the wire form of `event`; on an error the body is as before.
     #[inline]
     pub(crate) fn append<E>(
@@ -93,20 +113,31 @@ impl Batch {
             self.body.truncate(before);
             return Err(error);
         }
-        self.marks.push(Mark {
-            id: event.id,
-            timestamp: event.timestamp,
-            severity: event.severity,
-            created: event.created,
-            end: u32::try_from(self.body.len()).unwrap_or(u32::MAX),
-        });
+        self.marks.push(Mark::of(event, self.body.len()));
         Ok(())
     }
 
-    /// Takes the last event off again: where it begins (its separator), and its mark.
+    /// Moves the last event into `next`, where it does not fit here.
+    pub(crate) fn move_last_to(&mut self, next: &mut Self) {
+        let last = self.len().checked_sub(1).and_then(|last| Some((self.event(last)?, self.marks.get(last)?)));
+        if let Some((bytes, mark)) = last {
+            next.push_bytes(bytes, *mark);
+        }
+        self.cut_last();
+    }
+
+    /// Takes the last event off again.
     pub(crate) fn cut_last(&mut self) {
         self.marks.pop();
         self.cut_to_marks();
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8], mark: Mark) {
+        if !self.marks.is_empty() {
+            self.body.extend_from_slice(self.shape.separator);
+        }
+        self.body.extend_from_slice(bytes);
+        self.marks.push(Mark { end: u32::try_from(self.body.len()).unwrap_or(u32::MAX), ..mark });
     }
 
     /// Removes whatever stands behind the last mark: what a panic in `format_event` left.
@@ -160,11 +191,7 @@ impl Batch {
         let mut selected = Self::open(self.shape, Vec::new(), Vec::new());
         for index in indices {
             let (Some(mark), Some(bytes)) = (self.marks.get(index), self.event(index)) else { continue };
-            if !selected.marks.is_empty() {
-                selected.body.extend_from_slice(self.shape.separator);
-            }
-            selected.body.extend_from_slice(bytes);
-            selected.marks.push(Mark { end: u32::try_from(selected.body.len()).unwrap_or(u32::MAX), ..*mark });
+            selected.push_bytes(bytes, *mark);
         }
         selected.seal();
         selected

@@ -10,6 +10,8 @@ pub mod format;
 pub mod net;
 pub mod siem;
 mod policy;
+mod ledger;
+mod dead_letter;
 mod engine;
 #[cfg(feature = "cli")]
 pub mod input;
@@ -17,11 +19,14 @@ pub mod input;
 pub mod receiver;
 
 pub use batch::{Batch, Mark, Shape};
-pub use engine::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};
+pub use engine::{
+    BatchConfig, Builder, DeadLetterConfig, Emitter, Forwarder, Pin, Refused, Report, SiemConfig, StartError,
+};
 pub use event::{
     AuditEvent, DetailValue, EVENT_BYTES_LIMIT, EventBuilder, EventId, EventType, InvalidEventId, InvalidEventType,
     InvalidTimestamp, Severity, Timestamp, UnknownSeverity,
 };
+pub use ledger::{Ledger, LostReason, Quantiles, RefusedReason, Snapshot};
 pub use policy::{Jitter, RetryConfig, RetryPolicy};
 pub use secret::Secret;
 pub use siem::{Cause, Health, Siem, Verdict};

@@ -1,5 +1,24 @@
 //! The threads: rings, batchers, senders, and the forwarder that owns them.
+//!
+//! Read it in this order: `ring` and `emitter` (the caller's side), `batcher`, `parcel` and `outcome` (a batch on its
+//! way, and what becomes of it), `sender`, `forwarder` (who owns the threads and drains them).
 
+mod batcher;
+mod builder;
+mod cores;
+mod destination;
+mod emitter;
+mod forwarder;
+mod outcome;
+mod parcel;
+mod pipeline;
+mod report;
+mod ring;
+mod sender;
 mod settings;
 
+pub use builder::{Builder, StartError};
+pub use emitter::{Emitter, Refused};
+pub use forwarder::Forwarder;
+pub use report::Report;
 pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};

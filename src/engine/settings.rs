@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::builder::StartError;
 use crate::policy::RetryConfig;
 
 /// How events are collected into requests; the original's keys.
@@ -71,6 +72,39 @@ impl Default for SiemConfig {
             drain_timeout: Duration::from_secs(30),
         }
     }
+}
+
+impl SiemConfig {
+    /// # Errors
+    /// The first setting that is out of its range.
+    pub(super) fn in_range(&self) -> Result<(), StartError> {
+        let batch = &self.batch;
+        let hour = Duration::from_secs(3600);
+        let base = self.retry.retry_backoff_base;
+        check("batch_size", batch.batch_size, (1..=1_000_000).contains(&batch.batch_size), "1 to 1,000,000 events")?;
+        let bytes = batch.batch_bytes_max;
+        check("batch_bytes_max", bytes, (1000..=1_000_000_000).contains(&bytes), "1 KB to 1 GB")?;
+        let age = batch.batch_timeout;
+        check("batch_timeout_seconds", age.as_secs_f64(), !age.is_zero() && age <= hour, "more than 0, up to an hour")?;
+        let slots = batch.max_queue_size;
+        check("max_queue_size", slots, (2..=16_777_216).contains(&slots), "2 to 16,777,216 events")?;
+        let bytes = batch.event_bytes_max;
+        check("event_bytes_max", bytes, (256..=crate::event::EVENT_BYTES_LIMIT).contains(&bytes), "256 B to 16 MiB")?;
+        check("batchers", self.batchers, (1..=64).contains(&self.batchers), "1 to 64 threads")?;
+        check("batchers", self.batchers, self.batchers <= slots, "at most one thread for each slot of the queue")?;
+        check("senders", self.senders, (1..=256).contains(&self.senders), "1 to 256 threads")?;
+        check("retry_attempts", self.retry.retry_attempts, self.retry.retry_attempts >= 1, "1 or more")?;
+        check("retry_backoff_base", base, base.is_finite() && base >= 0.0, "0 or more")
+    }
+}
+
+fn check(
+    key: &'static str,
+    value: impl std::fmt::Display,
+    is_in_range: bool,
+    range: &'static str,
+) -> Result<(), StartError> {
+    if is_in_range { Ok(()) } else { Err(StartError::Setting { key, value: value.to_string(), range }) }
 }
 
 /// Core numbers for the threads, in order; a thread past the end of its list is not pinned.

@@ -99,6 +99,12 @@ fn random() -> u64 {
     })
 }
 
+/// A random number in 0..1, for jitter.
+pub(crate) fn random_unit() -> f64 {
+    // 32 bits are exact in a float, and enough to spread waits.
+    f64::from((random() >> 32) as u32) / (f64::from(u32::MAX) + 1.0)
+}
+
 /// An odd state, as the generator needs it. Should the system refuse its randomness, the clock and the thread's own
 /// address have to do: an id that may repeat beats a panic on the caller's path.
 #[cold]

@@ -25,6 +25,7 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 
 pub(crate) use clock::{Reading, monotonic, now};
 pub(crate) use details::write_members;
+pub(crate) use id::random_unit;
 pub(crate) use pool::Pool;
 pub(crate) use text::{Field, Fields, TextBuffer};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The longest wait that can be configured: a day. It keeps every sum of waits within its type.
-const WAIT_MAX: Duration = Duration::from_hours(24);
+const WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// When and how often a batch is sent again; the original's keys.
 #[derive(Debug, Clone, Copy, PartialEq)]

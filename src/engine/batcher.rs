@@ -1,0 +1,268 @@
+//! The batcher's loop: events out of the ring, encoded once into the body, handed over by count, bytes and age.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Select, Sender};
+use crossbeam_utils::{Backoff, CachePadded};
+use parking_lot::Mutex;
+
+use super::emitter::Gate;
+use super::parcel::{Parcel, undelivered};
+use super::pipeline::Pipeline;
+use crate::batch::{Batch, Mark, Shape};
+use crate::dead_letter::Attempts;
+use crate::event::{AuditEvent, monotonic};
+use crate::siem::{Cause, CauseKind, FormatError, Siem};
+
+/// Events between two looks at the clock and at the broadcasts.
+const CHUNK: usize = 256;
+/// A chunk of at least this many ends the sleeping: the ring is busy.
+const BUSY_FROM: usize = 64;
+const SLEEP_MIN: Duration = Duration::from_micros(50);
+
+/// What one batcher works with; the loop is generic in the destination, this is not.
+#[derive(Debug)]
+pub(crate) struct BatcherSeat {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) open: Mutex<Open>,
+    pub(crate) spare: Receiver<(Vec<u8>, Vec<Mark>)>,
+    pub(crate) limits: Limits,
+    /// Events taken from the ring; this thread alone writes it.
+    pub(crate) accepted: Arc<CachePadded<AtomicU64>>,
+    /// Set by drain when it leaves this batcher behind: its events are booked, hands off.
+    pub(crate) abandoned: AtomicBool,
+    pub(crate) cpu: Arc<AtomicU64>,
+}
+
+/// When a batch is full, and how long a batcher sleeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) shape: Shape,
+    pub(crate) batch_size: usize,
+    pub(crate) batch_bytes_max: usize,
+    pub(crate) batch_timeout_nanos: u64,
+    pub(crate) sleep_max: Duration,
+}
+
+/// The state of a batcher, outside of its thread: a panic or a hanging destination does not take it along.
+#[derive(Debug)]
+pub(crate) struct Open {
+    batch: Batch,
+    /// When the first event of the batch was taken.
+    since: u64,
+}
+
+impl Open {
+    pub(crate) fn new(shape: Shape) -> Self {
+        let batch = Batch::open(shape, Vec::new(), Vec::new());
+        Self { batch, since: 0 }
+    }
+}
+
+enum Turn {
+    /// How many events were taken.
+    Took(usize),
+    Finished,
+}
+
+/// Runs until the ring is closed and everything in it handed over or written down.
+///
+/// `handover` ends with it: the senders know by that that nothing comes any more. So it is not part of the seat, which
+/// drain holds on to.
+pub(crate) fn run<S: Siem>(siem: &S, seat: &BatcherSeat, handover: Sender<Parcel>) {
+    let batcher = Batcher { siem, seat, handover };
+    let backoff = Backoff::new();
+    let mut sleep = SLEEP_MIN;
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| batcher.turn())) {
+            Ok(Turn::Finished) => return,
+            Ok(Turn::Took(0)) => sleep = batcher.idle(&backoff, sleep),
+            Ok(Turn::Took(events)) => {
+                seat.cpu.store(super::cores::thread_cpu_nanos(), Ordering::Relaxed);
+                if events >= BUSY_FROM {
+                    backoff.reset();
+                    sleep = SLEEP_MIN;
+                }
+            }
+            Err(_) => {
+                seat.open.lock().batch.cut_to_marks();
+                seat.pipeline.panicked("a batcher");
+            }
+        }
+    }
+}
+
+struct Batcher<'a, S> {
+    siem: &'a S,
+    seat: &'a BatcherSeat,
+    handover: Sender<Parcel>,
+}
+
+impl<S: Siem> Batcher<'_, S> {
+    /// Takes up to a chunk of events, and hands over what is full or old enough.
+    fn turn(&self) -> Turn {
+        let BatcherSeat { gate, pipeline, limits, .. } = self.seat;
+        let mut open = self.seat.open.lock();
+        let open = &mut *open;
+        if self.is_abandoned() {
+            return Turn::Finished;
+        }
+        let stopped = pipeline.stop.is_stopped();
+        let closing = pipeline.draining.is_stopped();
+        let mut events = 0;
+        let mut closed = false;
+        while events < CHUNK {
+            let next = if closing { gate.ring.next_while_closing() } else { gate.ring.pop() };
+            let Some(event) = next else {
+                closed = closing;
+                break;
+            };
+            events += 1;
+            self.accept();
+            if stopped {
+                self.bury(&event, undelivered(None));
+                gate.recycle(event);
+            } else {
+                self.take(open, event);
+            }
+        }
+        pipeline.books.open_batch(open.batch.len());
+        let age = || monotonic().saturating_sub(open.since);
+        if !open.batch.is_empty() && (closed || age() >= limits.batch_timeout_nanos) {
+            self.hand_over(open, None);
+        }
+        if closed { Turn::Finished } else { Turn::Took(events) }
+    }
+
+    /// Encodes an event into the open batch, and hands that over when it is full.
+    #[inline]
+    fn take(&self, open: &mut Open, event: AuditEvent) {
+        let Limits { shape, batch_size, batch_bytes_max, .. } = self.seat.limits;
+        let before = open.batch.body().len();
+        if let Err(failure) = open.batch.append(&event, |body| self.format(&event, body)) {
+            self.bury(&event, failure);
+            return self.seat.gate.recycle(event);
+        }
+        let event_bytes = open.batch.body().len() - before;
+        if event_bytes > shape.event_bytes_max.min(batch_bytes_max) {
+            open.batch.cut_last();
+            let words = format!("its wire form has {event_bytes} bytes");
+            self.bury(&event, Cause::new(CauseKind::TooLarge).words(words));
+            return self.seat.gate.recycle(event);
+        }
+        self.seat.gate.recycle(event);
+        if open.batch.len() == 1 {
+            open.since = monotonic();
+        }
+        if open.batch.body().len() + shape.suffix.len() > batch_bytes_max && open.batch.len() > 1 {
+            let mut next = self.fresh_batch();
+            open.batch.move_last_to(&mut next);
+            self.hand_over(open, Some(next));
+            open.since = monotonic();
+        }
+        if open.batch.len() >= batch_size {
+            self.hand_over(open, None);
+        }
+    }
+
+    /// Calls the destination's code, whose panic costs this one event its wire form and nothing else.
+    #[inline]
+    fn format(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), Cause> {
+        match catch_unwind(AssertUnwindSafe(|| self.siem.format_event(event, body))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(unformattable(&error)),
+            Err(_) => {
+                self.seat.pipeline.panicked("format_event");
+                Err(Cause::new(CauseKind::Panic).words("format_event panicked"))
+            }
+        }
+    }
+
+    /// Hands the open batch to the senders, and waits for one as long as nothing stops it.
+    fn hand_over(&self, open: &mut Open, next: Option<Batch>) {
+        let next = next.unwrap_or_else(|| self.fresh_batch());
+        let mut batch = std::mem::replace(&mut open.batch, next);
+        if self.is_abandoned() {
+            return;
+        }
+        batch.seal();
+        let parcel = Parcel::new(batch, Arc::clone(&self.seat.pipeline));
+        if let Some(unsent) = self.send(parcel) {
+            unsent.bury_undelivered();
+        }
+    }
+
+    /// Waits for a sender or the stop; gives the parcel back when stopped.
+    fn send(&self, parcel: Parcel) -> Option<Parcel> {
+        let stop = self.seat.pipeline.stop.receiver();
+        let mut select = Select::new();
+        let sending = select.send(&self.handover);
+        select.recv(stop);
+        let ready = select.select();
+        if ready.index() == sending {
+            return ready.send(&self.handover, parcel).err().map(|unsent| unsent.0);
+        }
+        // Nothing is ever sent on it: it is disconnected.
+        let stopped = ready.recv(stop);
+        debug_assert!(stopped.is_err());
+        Some(parcel)
+    }
+
+    fn fresh_batch(&self) -> Batch {
+        let (body, marks) = self.seat.spare.try_recv().unwrap_or_default();
+        Batch::open(self.seat.limits.shape, body, marks)
+    }
+
+    fn bury(&self, event: &AuditEvent, cause: Cause) {
+        if !self.is_abandoned() {
+            self.seat.pipeline.bury_events(std::slice::from_ref(event), &Attempts::none(cause));
+        }
+    }
+
+    /// Books an event as accepted, before it can have a fate. A plain load and store: there is one writer.
+    #[inline]
+    fn accept(&self) {
+        let accepted = self.seat.accepted.load(Ordering::Relaxed);
+        self.seat.accepted.store(accepted + 1, Ordering::Relaxed);
+    }
+
+    /// Relaxed: drain waits for this thread before it sets it, and a moment's difference cannot be told from a hang.
+    fn is_abandoned(&self) -> bool {
+        self.seat.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Waits a little longer each time, up to what the ring can hold and the open batch allows.
+    fn idle(&self, backoff: &Backoff, sleep: Duration) -> Duration {
+        if !backoff.is_completed() {
+            backoff.snooze();
+            return sleep;
+        }
+        let open = self.seat.open.lock();
+        let age = if open.batch.is_empty() { 0 } else { monotonic().saturating_sub(open.since) };
+        drop(open);
+        let left = Duration::from_nanos(self.seat.limits.batch_timeout_nanos.saturating_sub(age));
+        std::thread::sleep(sleep.min(left));
+        (sleep * 2).min(self.seat.limits.sleep_max)
+    }
+}
+
+fn unformattable(error: &FormatError) -> Cause {
+    Cause::new(CauseKind::Format).words(error.to_string())
+}
+
+impl BatcherSeat {
+    /// What drain does when this batcher hangs in a destination's code: what lies in the ring is written down. What the
+    /// batcher itself holds cannot be reached.
+    pub(crate) fn leave_behind(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        let attempts = Attempts::none(undelivered(None));
+        while let Some(event) = self.gate.ring.next_while_closing() {
+            self.accepted.fetch_add(1, Ordering::Relaxed);
+            self.pipeline.bury_events(std::slice::from_ref(&event), &attempts);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The builder: settings in, running threads out.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_queue::ArrayQueue;
+use parking_lot::Mutex;
+
+use super::batcher::{BatcherSeat, Limits, Open};
+use super::cores;
+use super::destination::Destination;
+use super::emitter::{Gate, QueueBytes, mark_worker};
+use super::forwarder::{Forwarder, Worker};
+use super::parcel::Parcel;
+use super::pipeline::{Pipeline, nanos};
+use super::ring::Ring;
+use super::sender::SenderSeat;
+use super::settings::{DeadLetterConfig, Pin, SiemConfig};
+use crate::batch::{Mark, Shape};
+use crate::dead_letter::{DeadLetter, Origin};
+use crate::event::Pool;
+use crate::policy::{RetryConfig, RetryPolicy};
+use crate::siem::Siem;
+
+/// The most buffers that a pool keeps: 4 MB of them.
+const POOL_BUFFERS_MAX: usize = 4096;
+/// A batcher's sleep for each slot of its ring: a burst at 10 million events a second fills no more than the ring.
+const SLEEP_PER_SLOT: Duration = Duration::from_nanos(100);
+const SLEEP_MAX: Duration = Duration::from_millis(10);
+const SLEEP_MIN: Duration = Duration::from_micros(50);
+
+/// Sets up a [`Forwarder`]. Every setter replaces a value of [`SiemConfig`], where defaults and ranges stand.
+#[must_use = "a forwarder runs only once it is started"]
+pub struct Builder {
+    destination: Arc<dyn Destination>,
+    name: String,
+    config: SiemConfig,
+}
+
+impl Builder {
+    pub(super) fn new(siem: impl Siem) -> Self {
+        let name = Siem::siem_type(&siem).to_owned();
+        Self { destination: Arc::new(siem), name, config: SiemConfig::default() }
+    }
+
+    /// The pipeline's name in logs, metrics and the dead letter. Default: the destination's type.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Replaces all settings at once.
+    pub fn config(mut self, config: SiemConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Whether it forwards at all.
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.config.enabled = enabled;
+        self
+    }
+
+    /// The most events in one request.
+    pub fn batch_size(mut self, events: usize) -> Self {
+        self.config.batch.batch_size = events;
+        self
+    }
+
+    /// The most bytes of one body before compression.
+    pub fn batch_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.batch.batch_bytes_max = bytes;
+        self
+    }
+
+    /// How long the first event of a batch waits for others.
+    pub fn batch_timeout(mut self, timeout: Duration) -> Self {
+        self.config.batch.batch_timeout = timeout;
+        self
+    }
+
+    /// How many events may wait in the rings.
+    pub fn max_queue_size(mut self, events: usize) -> Self {
+        self.config.batch.max_queue_size = events;
+        self
+    }
+
+    /// How many bytes events above 1 KB may hold in the rings.
+    pub fn queue_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.batch.queue_bytes_max = bytes;
+        self
+    }
+
+    /// The most bytes of one event's text.
+    pub fn event_bytes_max(mut self, bytes: usize) -> Self {
+        self.config.batch.event_bytes_max = bytes;
+        self
+    }
+
+    /// How failed batches are sent again.
+    pub fn retry(mut self, retry: RetryConfig) -> Self {
+        self.config.retry = retry;
+        self
+    }
+
+    /// Threads that encode.
+    pub fn batchers(mut self, threads: usize) -> Self {
+        self.config.batchers = threads;
+        self
+    }
+
+    /// Threads that send.
+    pub fn senders(mut self, threads: usize) -> Self {
+        self.config.senders = threads;
+        self
+    }
+
+    /// Which cores the threads run on.
+    pub fn pin(mut self, pin: Pin) -> Self {
+        self.config.pin = pin;
+        self
+    }
+
+    /// Where events go that were refused for good or left over.
+    pub fn dead_letter(mut self, dead_letter: DeadLetterConfig) -> Self {
+        self.config.dead_letter = Some(dead_letter);
+        self
+    }
+
+    /// How long dropping the forwarder may take to deliver what is left.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.config.drain_timeout = timeout;
+        self
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When a setting is out of its range, the dead letter cannot be opened, or a thread cannot be started; then
+    /// nothing runs.
+    pub fn start(self) -> Result<Forwarder, StartError> {
+        self.config.in_range()?;
+        let Self { destination, name, config } = self;
+        let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
+        let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
+        let pipeline = Arc::new(Pipeline::new(origin, dead_letter, RetryPolicy::new(config.retry)));
+        let channels = Channels::new(&config);
+        let rings = if config.enabled { config.batchers } else { 1 };
+        let mut forwarder = Forwarder {
+            gates: gates(&config, &pipeline, rings).into_iter().map(Arc::new).collect(),
+            pipeline,
+            next: AtomicUsize::new(0),
+            batchers: Vec::new(),
+            senders: Vec::new(),
+            handover: channels.parcels.clone(),
+            destination,
+            config,
+            process: std::process::id(),
+            report: Mutex::new(None),
+        };
+        if forwarder.config.enabled {
+            forwarder.start_senders(&channels)?;
+            forwarder.start_batchers(channels)?;
+        }
+        Ok(forwarder)
+    }
+}
+
+/// The ways between batchers and senders.
+struct Channels {
+    handover: Sender<Parcel>,
+    parcels: Receiver<Parcel>,
+    spare: Sender<(Vec<u8>, Vec<Mark>)>,
+    spares: Receiver<(Vec<u8>, Vec<Mark>)>,
+}
+
+impl Channels {
+    fn new(config: &SiemConfig) -> Self {
+        let (handover, parcels) = bounded(config.senders);
+        // Bodies on their way back: as many as can be on their way there.
+        let (spare, spares) = bounded(2 * config.senders + config.batchers);
+        Self { handover, parcels, spare, spares }
+    }
+}
+
+impl Forwarder {
+    fn start_senders(&mut self, channels: &Channels) -> Result<(), StartError> {
+        for index in 0..self.config.senders {
+            let seat = SenderSeat {
+                pipeline: Arc::clone(&self.pipeline),
+                handover: channels.parcels.clone(),
+                spare: channels.spare.clone(),
+                held: Mutex::default(),
+                senders: self.config.senders,
+                latency: self.pipeline.books.sender_latency(),
+                cpu: self.pipeline.books.worker_cpu(),
+            };
+            let core = self.config.pin.senders.get(index).copied();
+            let destination = Arc::clone(&self.destination);
+            let worker = spawn(format!("siem-send-{index}"), core, seat, move |seat| destination.send(seat))?;
+            self.senders.push(worker);
+        }
+        Ok(())
+    }
+
+    /// Takes the channels, so that no sender half of the hand-over outlives the batchers.
+    fn start_batchers(&mut self, channels: Channels) -> Result<(), StartError> {
+        let shape = self.destination.shape();
+        for (index, gate) in self.gates.clone().into_iter().enumerate() {
+            let seat = BatcherSeat {
+                gate,
+                pipeline: Arc::clone(&self.pipeline),
+                open: Mutex::new(Open::new(shape)),
+                spare: channels.spares.clone(),
+                limits: limits(&self.config, shape),
+                accepted: self.pipeline.books.batcher_accepted(),
+                abandoned: AtomicBool::new(false),
+                cpu: self.pipeline.books.worker_cpu(),
+            };
+            let core = self.config.pin.batchers.get(index).copied();
+            let destination = Arc::clone(&self.destination);
+            let handover = channels.handover.clone();
+            let run = move |seat: &BatcherSeat| destination.batch(seat, handover);
+            self.batchers.push(spawn(format!("siem-batch-{index}"), core, seat, run)?);
+        }
+        Ok(())
+    }
+}
+
+fn spawn<Seat: Send + Sync + 'static>(
+    name: String,
+    core: Option<usize>,
+    seat: Seat,
+    run: impl FnOnce(&Seat) + Send + 'static,
+) -> Result<Worker<Seat>, StartError> {
+    let seat = Arc::new(seat);
+    let (alive, ended) = bounded(0);
+    let theirs = Arc::clone(&seat);
+    let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
+        // Dropped at the thread's end, however it ends.
+        let _alive = alive;
+        mark_worker();
+        cores::pin(core);
+        run(&theirs);
+    });
+    thread.map_err(|source| StartError::Thread { name: name.clone(), source })?;
+    Ok(Worker { name, seat, ended })
+}
+
+fn open_dead_letter(config: &DeadLetterConfig) -> Result<DeadLetter, StartError> {
+    DeadLetter::open(&config.path, config.bytes_max)
+        .map_err(|source| StartError::DeadLetter { path: config.path.clone(), source })
+}
+
+/// The rings, among which the queue's slots are divided; of a disabled forwarder, closed ones of one slot.
+fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gate> {
+    let bytes = Arc::new(QueueBytes::new(config.batch.queue_bytes_max));
+    let slots = if config.enabled { config.batch.max_queue_size.div_ceil(rings) } else { 1 };
+    let gate = |_| {
+        let ring = Ring::new(ArrayQueue::new(slots));
+        if !config.enabled {
+            ring.hint_closed();
+        }
+        Gate {
+            ring,
+            pool: Pool::filled(slots.min(POOL_BUFFERS_MAX / rings)),
+            pipeline: Arc::clone(pipeline),
+            bytes: Arc::clone(&bytes),
+            event_bytes_max: config.batch.event_bytes_max,
+            process: std::process::id(),
+            enabled: config.enabled,
+        }
+    };
+    (0..rings).map(gate).collect()
+}
+
+fn limits(config: &SiemConfig, shape: Shape) -> Limits {
+    let batch = config.batch;
+    let slots = u32::try_from(batch.max_queue_size / config.batchers).unwrap_or(u32::MAX);
+    Limits {
+        shape,
+        batch_size: batch.batch_size.min(shape.batch_size_max),
+        batch_bytes_max: batch.batch_bytes_max.min(shape.batch_bytes_max),
+        batch_timeout_nanos: nanos(batch.batch_timeout),
+        sleep_max: (SLEEP_PER_SLOT * slots).min(batch.batch_timeout / 4).min(SLEEP_MAX).max(SLEEP_MIN),
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("name", &self.name).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Why a forwarder did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is out of its range.
+    #[error("{key} = {value} is out of its range: {range}")]
+    Setting {
+        /// The key, as in the configuration file.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// The dead letter cannot be opened.
+    #[error("the dead letter {path} cannot be opened", path = path.display())]
+    DeadLetter {
+        /// Where it was to lie.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("the thread {name} cannot be started")]
+    Thread {
+        /// Its name.
+        name: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,154 @@
+//! What a sender does with a verdict: the table of the design, without threads.
+
+use super::parcel::{Fate, Parcel};
+use super::pipeline::{Pipeline, nanos};
+use crate::batch::Mark;
+use crate::policy::{Circumstances, Step, step};
+use crate::siem::{Cause, CauseKind, Partial, Verdict};
+
+/// How many batches may wait at one sender; parts of a batch count as one.
+pub(crate) const WAITING_MAX: usize = 4;
+/// How many parts of batches may wait at one sender for evidence alone: the path down a batch of 4,096 events.
+const PARTS_MAX: usize = WAITING_MAX + 12;
+
+/// When a verdict came, and what chance says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// When the request began.
+    pub(crate) started: u64,
+    pub(crate) now: u64,
+    /// In 0..1, for jitter.
+    pub(crate) random: f64,
+}
+
+/// The sender's side of a verdict: its waiting list, and how many senders the pipeline has.
+#[derive(Debug)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) waiting: &'a mut Vec<Parcel>,
+    pub(crate) senders: usize,
+    pub(crate) moment: Moment,
+}
+
+impl Outcome<'_> {
+    /// Gives the events of a parcel their fates, or puts what is left of it on the waiting list. Returns the memory of a
+    /// batch that is done.
+    pub(crate) fn settle(&mut self, parcel: Parcel, verdict: Verdict) -> Option<(Vec<u8>, Vec<Mark>)> {
+        match verdict {
+            Verdict::Accept => {
+                self.pipeline.books.batch_sent();
+                self.pipeline.delivered(self.moment.now);
+                return parcel.delivered();
+            }
+            Verdict::Partial(partial) => self.partial(parcel, partial),
+            Verdict::Retry { after, cause } => self.failed(parcel, after, cause),
+            Verdict::Reject(cause) => self.rejected(parcel, cause),
+            Verdict::Halt(cause) => {
+                self.pipeline.halted(&cause);
+                let patience = self.pipeline.retry.backoff_max();
+                self.failed(parcel, Some(patience), cause);
+            }
+        }
+        None
+    }
+
+    fn partial(&mut self, parcel: Parcel, partial: Partial) {
+        let mut fates = vec![Fate::Delivered; parcel.len()];
+        for index in partial.resend {
+            if let Some(fate) = fates.get_mut(index) {
+                *fate = Fate::Again;
+            }
+        }
+        // After `resend`: whoever names an event in both has refused it.
+        for (index, cause) in partial.rejected {
+            if let Some(fate) = fates.get_mut(index) {
+                *fate = Fate::Rejected(cause);
+            }
+        }
+        if fates.contains(&Fate::Delivered) {
+            self.pipeline.delivered(self.moment.now);
+        }
+        if partial.retry.is_none() && !parcel.spend_cuts(1) {
+            let cause =
+                Cause::new(CauseKind::Rejected).words("too many of one batch were refused, one after the other");
+            for fate in fates.iter_mut().filter(|fate| **fate == Fate::Again) {
+                *fate = Fate::Rejected(cause.clone());
+            }
+        }
+        let Some(rest) = parcel.split(&fates) else {
+            self.pipeline.books.batch_sent();
+            return;
+        };
+        match partial.retry {
+            Some((after, cause)) => self.failed(rest, after, cause),
+            None => self.waiting.push(rest),
+        }
+    }
+
+    /// None of it, ever: a single event is given up, more are halved to find the culprit.
+    fn rejected(&mut self, parcel: Parcel, cause: Cause) {
+        self.pipeline.books.batch_failed(cause.label());
+        if parcel.len() > 1 && parcel.spend_cuts(2) {
+            self.waiting.extend(parcel.halve());
+        } else {
+            parcel.bury(cause);
+        }
+    }
+
+    fn failed(&mut self, mut parcel: Parcel, after: Option<std::time::Duration>, cause: Cause) {
+        let failures_in_a_row = self.pipeline.failed(&cause);
+        let Moment { started, now, random } = self.moment;
+        let first_failure = *parcel.history.first_failure.get_or_insert(started);
+        let known = Circumstances {
+            events: parcel.len(),
+            endpoints_fault: cause.is_the_endpoints(),
+            evidence: self.pipeline.delivered_since(first_failure),
+            failures_in_a_row,
+            outage_from: self.outage_from(),
+            charged: parcel.history.charged,
+            attempts: self.pipeline.retry.attempts(),
+            waiting_full: self.is_full_with(&parcel) && self.waiting.len() < PARTS_MAX,
+            cuts_left: parcel.cuts_left(),
+        };
+        parcel.history.ambiguous |= cause.is_ambiguous();
+        parcel.history.attempts = parcel.history.attempts.saturating_add(1);
+        let wait = nanos(self.pipeline.retry.wait(parcel.history.attempts.saturating_add(1), random, after));
+        if matches!(cause.kind(), CauseKind::Http(429 | 503)) && after.is_some() {
+            self.pipeline.hold_back_until(now.saturating_add(wait));
+        }
+        match step(known) {
+            Step::Wait => {}
+            Step::ChargeAndWait => parcel.history.charged += 1,
+            Step::Halve if parcel.spend_cuts(2) => return self.waiting.extend(parcel.halve()),
+            Step::HalveForEvidence => return self.waiting.extend(parcel.halve()),
+            Step::Halve | Step::GiveUp => return parcel.bury(cause),
+        }
+        self.pipeline.books.retry();
+        parcel.history.due = now.saturating_add(wait);
+        parcel.history.cause = Some(cause);
+        self.waiting.push(parcel);
+    }
+
+    /// As many failures in a row as all full waiting lists can be charged with: more is an outage that began after the
+    /// evidence, whatever that said.
+    fn outage_from(&self) -> u32 {
+        let batches = u32::try_from(WAITING_MAX * self.senders).unwrap_or(u32::MAX);
+        self.pipeline.retry.attempts().saturating_mul(batches)
+    }
+
+    fn is_full_with(&self, parcel: &Parcel) -> bool {
+        let is_among = self.waiting.iter().any(|waiting| waiting.is_of_family(parcel));
+        families(self.waiting) + usize::from(!is_among) >= WAITING_MAX
+    }
+}
+
+/// How many batches these parcels are parts of.
+pub(crate) fn families(parcels: &[Parcel]) -> usize {
+    let mut heads: Vec<&Parcel> = Vec::with_capacity(WAITING_MAX);
+    for parcel in parcels {
+        if !heads.iter().any(|head| head.is_of_family(parcel)) {
+            heads.push(parcel);
+        }
+    }
+    heads.len()
+}

@@ -1,0 +1,157 @@
+//! A batch on its way: the bytes, and what is known of the attempts to deliver them.
+//!
+//! Whoever holds a parcel owes its events a fate. One that is dropped without it counts them as `lost{bug}`, so that no
+//! path through the engine can forget events silently.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::pipeline::Pipeline;
+use crate::batch::{Batch, Mark};
+use crate::dead_letter::Attempts;
+use crate::ledger::LostReason;
+use crate::policy::cut_budget;
+use crate::siem::{Cause, CauseKind};
+
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// Shared with the thread that sends it, so that drain can take the parcel from under a hanging one.
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) history: History,
+    pipeline: Arc<Pipeline>,
+    settled: bool,
+}
+
+/// What is known of the attempts, and what parts of a batch inherit.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    /// Requests that failed since the batch was made or cut.
+    pub(crate) attempts: u32,
+    /// Of these, those charged to it.
+    pub(crate) charged: u32,
+    /// When the first request with these events failed.
+    pub(crate) first_failure: Option<u64>,
+    /// Not before this moment again.
+    pub(crate) due: u64,
+    /// The destination may hold these events although it never said so.
+    pub(crate) ambiguous: bool,
+    /// Why it failed last.
+    pub(crate) cause: Option<Cause>,
+    /// Cuts left, shared by all parts of one batch; the pointer is also their family's name.
+    cuts_left: Arc<AtomicU32>,
+}
+
+impl Parcel {
+    pub(crate) fn new(batch: Batch, pipeline: Arc<Pipeline>) -> Self {
+        let history = History {
+            attempts: 0,
+            charged: 0,
+            first_failure: None,
+            due: 0,
+            ambiguous: false,
+            cause: None,
+            cuts_left: Arc::new(AtomicU32::new(cut_budget(batch.len()))),
+        };
+        Self { batch: Arc::new(batch), history, pipeline, settled: false }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    pub(crate) fn is_of_family(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.history.cuts_left, &other.history.cuts_left)
+    }
+
+    pub(crate) fn cuts_left(&self) -> u32 {
+        // Relaxed: all parts of a batch stay on one sender.
+        self.history.cuts_left.load(Ordering::Relaxed)
+    }
+
+    /// Spends cuts; false, and nothing spent, where there are not so many.
+    pub(crate) fn spend_cuts(&self, cuts: u32) -> bool {
+        let spend = |left: u32| left.checked_sub(cuts);
+        self.history.cuts_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+    }
+
+    /// All its events are delivered; gives the memory back where nobody else reads it.
+    pub(crate) fn delivered(mut self) -> Option<(Vec<u8>, Vec<Mark>)> {
+        self.settled = true;
+        self.pipeline.books.deliver(self.batch.len());
+        let batch = std::mem::replace(&mut self.batch, Arc::new(Batch::nothing()));
+        Arc::try_unwrap(batch).ok().map(Batch::into_parts)
+    }
+
+    /// All its events go to the dead letter.
+    pub(crate) fn bury(mut self, cause: Cause) {
+        self.settled = true;
+        self.pipeline.bury(&self.batch, 0..self.batch.len(), &self.attempts(cause));
+    }
+
+    /// Time ran out: all its events go to the dead letter as undelivered.
+    pub(crate) fn bury_undelivered(self) {
+        let cause = undelivered(self.history.cause.as_ref());
+        self.bury(cause);
+    }
+
+    /// Splits it by the fates of its events: delivered, dead-lettered, and the rest as a new parcel.
+    pub(crate) fn split(mut self, fates: &[Fate]) -> Option<Self> {
+        self.settled = true;
+        let with = |wanted: fn(&Fate) -> bool| {
+            fates.iter().enumerate().filter(move |(_, fate)| wanted(fate)).map(|(index, _)| index)
+        };
+        self.pipeline.books.deliver(with(|fate| matches!(fate, Fate::Delivered)).count());
+        for (index, fate) in fates.iter().enumerate() {
+            if let Fate::Rejected(cause) = fate {
+                self.pipeline.bury(&self.batch, std::iter::once(index), &self.attempts(cause.clone()));
+            }
+        }
+        let rest = self.batch.select(with(|fate| matches!(fate, Fate::Again)));
+        (!rest.is_empty()).then(|| self.part(rest))
+    }
+
+    /// Cuts it in two. Only for two events or more.
+    pub(crate) fn halve(mut self) -> [Self; 2] {
+        self.settled = true;
+        let (events, middle) = (self.len(), self.len() / 2);
+        [self.part(self.batch.select(0..middle)), self.part(self.batch.select(middle..events))]
+    }
+
+    /// A part inherits the family and what is known, and starts counting anew.
+    fn part(&self, batch: Batch) -> Self {
+        let history = History { attempts: 0, charged: 0, due: 0, ..self.history.clone() };
+        Self { batch: Arc::new(batch), history, pipeline: Arc::clone(&self.pipeline), settled: false }
+    }
+
+    fn attempts(&self, cause: Cause) -> Attempts {
+        let possible_duplicate =
+            self.history.ambiguous || cause.is_ambiguous() && cause.kind() != CauseKind::Undelivered;
+        Attempts { cause, count: self.history.attempts, possible_duplicate }
+    }
+}
+
+/// The fate of one event of a batch that came back in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Delivered,
+    Rejected(Cause),
+    Again,
+}
+
+/// Undelivered, with the last failure as its words.
+pub(crate) fn undelivered(last: Option<&Cause>) -> Cause {
+    let cause = Cause::new(CauseKind::Undelivered);
+    match last {
+        Some(last) => cause.words(last.to_string()),
+        None => cause,
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if !self.settled && !self.batch.is_empty() {
+            self.pipeline.books.lose(LostReason::Bug, self.batch.len() as u64);
+            self.pipeline.warn("bug", || format!("{} events are lost by a mistake of ours", self.batch.len()));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What all threads of one forwarder share: the books, the dead letter, the clockwork of drain, and its health.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::batch::Batch;
+use crate::dead_letter::{Attempts, DeadLetter, Origin, event_record, wire_record};
+use crate::event::{AuditEvent, monotonic};
+use crate::ledger::{Books, LostReason};
+use crate::net::Stop;
+use crate::policy::RetryPolicy;
+use crate::siem::{Cause, Health};
+
+/// A warning of the same kind is logged at most this often.
+const LOG_INTERVAL_NANOS: u64 = 10_000_000_000;
+/// Failures in a row from which on the pipeline is called unhealthy.
+const UNHEALTHY_FROM: u32 = 3;
+
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) books: Books,
+    pub(crate) origin: Origin,
+    pub(crate) dead_letter: Option<DeadLetter>,
+    pub(crate) retry: RetryPolicy,
+    /// Happens when drain begins: waits end, what waits is tried once more.
+    pub(crate) draining: Stop,
+    /// Happens at drain's deadline: everybody writes down what is left and goes.
+    pub(crate) stop: Stop,
+    /// Drain's deadline in monotonic nanoseconds; the end of time while nobody drains.
+    deadline: AtomicU64,
+    /// When a batch was last delivered: the evidence of `policy::blame`.
+    last_delivered: AtomicU64,
+    failures_in_a_row: AtomicU32,
+    /// What a `Retry-After` holds back: every sender of the pipeline.
+    not_before: AtomicU64,
+    vitals: Mutex<Vitals>,
+    logged: Mutex<HashMap<&'static str, Logged>>,
+}
+
+/// Why the pipeline is not healthy; each reason is lifted by its own remedy.
+#[derive(Debug, Default)]
+struct Vitals {
+    /// Lifted by a delivery.
+    delivery: Option<String>,
+    /// Never lifted: a worker panicked, or the dead letter failed.
+    lasting: Option<String>,
+}
+
+#[derive(Debug)]
+struct Logged {
+    at: u64,
+    suppressed: u64,
+}
+
+impl Pipeline {
+    pub(crate) fn new(origin: Origin, dead_letter: Option<DeadLetter>, retry: RetryPolicy) -> Self {
+        Self {
+            books: Books::new(),
+            origin,
+            dead_letter,
+            retry,
+            draining: Stop::new(),
+            stop: Stop::new(),
+            deadline: AtomicU64::new(u64::MAX),
+            last_delivered: AtomicU64::new(0),
+            failures_in_a_row: AtomicU32::new(0),
+            not_before: AtomicU64::new(0),
+            vitals: Mutex::default(),
+            logged: Mutex::default(),
+        }
+    }
+
+    /// Begins to drain, until `deadline` in monotonic nanoseconds.
+    pub(crate) fn drain_until(&self, deadline: u64) {
+        // Stored before the broadcast, whose channel orders it for whoever sees the broadcast.
+        self.deadline.store(deadline, Ordering::Relaxed);
+        self.draining.stop();
+    }
+
+    pub(crate) fn deadline(&self) -> u64 {
+        self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// A batch was delivered, whole or in part.
+    pub(crate) fn delivered(&self, now: u64) {
+        // Relaxed: evidence that is seen a moment late is charged a moment late.
+        self.last_delivered.fetch_max(now, Ordering::Relaxed);
+        if self.failures_in_a_row.swap(0, Ordering::Relaxed) > 0 {
+            self.vitals.lock().delivery = None;
+        }
+    }
+
+    /// Whether something was delivered after this moment.
+    pub(crate) fn delivered_since(&self, moment: u64) -> bool {
+        self.last_delivered.load(Ordering::Relaxed) > moment
+    }
+
+    /// A request failed; returns how many did in a row.
+    pub(crate) fn failed(&self, cause: &Cause) -> u32 {
+        self.books.batch_failed(cause.label());
+        let failures = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if failures >= UNHEALTHY_FROM {
+            self.vitals.lock().delivery = Some(format!("{failures} requests failed in a row, the last with {cause}"));
+        }
+        self.warn("failed", || format!("a request failed: {cause}"));
+        failures
+    }
+
+    /// The destination refuses us, whatever we send.
+    pub(crate) fn halted(&self, cause: &Cause) {
+        self.vitals.lock().delivery = Some(format!("the destination refuses us: {cause}"));
+        self.warn("halted", || format!("the destination refuses us, events are kept: {cause}"));
+    }
+
+    /// A worker panicked, in a destination's code or in ours.
+    pub(crate) fn panicked(&self, place: &'static str) {
+        self.vitals.lock().lasting = Some(format!("a panic in {place}; events go on"));
+        self.warn("panicked", || format!("a panic in {place}; events go on"));
+    }
+
+    /// Nobody sends before this moment.
+    pub(crate) fn hold_back_until(&self, moment: u64) {
+        self.not_before.fetch_max(moment, Ordering::Relaxed);
+    }
+
+    pub(crate) fn not_before(&self) -> u64 {
+        self.not_before.load(Ordering::Relaxed)
+    }
+
+    /// What is known without asking the destination.
+    pub(crate) fn health(&self) -> Health {
+        let vitals = self.vitals.lock();
+        match vitals.delivery.as_ref().or(vitals.lasting.as_ref()) {
+            Some(reason) => Health::unhealthy(reason.clone()),
+            None => Health::healthy(),
+        }
+    }
+
+    /// Writes events of a batch to the dead letter, or counts them as lost.
+    pub(crate) fn bury(&self, batch: &Batch, indices: impl Iterator<Item = usize>, attempts: &Attempts) {
+        let lines = || indices.filter_map(|index| wire_record(&self.origin, attempts, batch, index)).collect();
+        self.bury_lines(lines);
+    }
+
+    /// The same for events that never got a wire form.
+    pub(crate) fn bury_events(&self, events: &[AuditEvent], attempts: &Attempts) {
+        let lines = || events.iter().map(|event| event_record(&self.origin, attempts, event)).collect();
+        self.bury_lines(lines);
+    }
+
+    fn bury_lines(&self, lines: impl FnOnce() -> Vec<Vec<u8>>) {
+        let lines = lines();
+        let Some(dead_letter) = &self.dead_letter else {
+            self.books.lose(LostReason::NoDeadLetter, lines.len() as u64);
+            self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", lines.len()));
+            return;
+        };
+        let (written, error) = dead_letter.append(&lines);
+        self.books.dead_letter(written);
+        let lost = lines.len() - written;
+        self.books.lose(LostReason::DeadLetterFull, lost as u64);
+        if let Some(error) = error {
+            let path = dead_letter.path().display().to_string();
+            let reason = format!("the dead letter {path} takes no more, {lost} events are lost: {}", chain(&error));
+            self.warn("dead_letter", || reason.clone());
+            self.vitals.lock().lasting = Some(reason);
+        }
+    }
+
+    /// Logs a warning, at most once per ten seconds and kind, with the count of those that were held back.
+    pub(crate) fn warn(&self, kind: &'static str, message: impl FnOnce() -> String) {
+        let now = monotonic();
+        let mut logged = self.logged.lock();
+        let suppressed = match logged.get_mut(kind) {
+            Some(before) if now.saturating_sub(before.at) < LOG_INTERVAL_NANOS => {
+                before.suppressed += 1;
+                return;
+            }
+            before => before.map_or(0, |before| before.suppressed),
+        };
+        logged.insert(kind, Logged { at: now, suppressed: 0 });
+        drop(logged);
+        let pipeline = &self.origin.pipeline;
+        match suppressed {
+            0 => log::warn!("{pipeline}: {}", message()),
+            held_back => log::warn!("{pipeline}: {} ({held_back} more like it before)", message()),
+        }
+    }
+}
+
+/// An error with its sources in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        source = next.source();
+    }
+    text
+}
+
+/// Nanoseconds of a duration, as many as fit: 584 years.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,220 @@
+//! The books: every accepted event has exactly one fate, and the sums balance.
+//!
+//! ```text
+//! accepted = delivered + dead_lettered + lost(reason) + in_flight
+//! ```
+//!
+//! `accepted` is counted by the batchers as they take events from the rings; once drained it equals the `Ok`s that the
+//! callers saw. Fates are counted per batch. What was refused was never accepted and stands apart.
+
+mod latency;
+mod snapshot;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+
+use crate::event::Severity;
+
+pub(crate) use latency::Latency;
+pub use latency::Quantiles;
+pub use snapshot::{Ledger, Snapshot};
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every reason, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The label of metrics and JSON.
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why an event was handed back to its caller.
+    RefusedReason {
+        /// The ring was full, or the bytes of large events were.
+        Full = "full",
+        /// The forwarder drains or has drained.
+        Closed = "closed",
+        /// The process is a child forked after start: no thread of ours runs here.
+        Forked = "forked",
+        /// The event is larger than `event_bytes_max`.
+        TooLarge = "too_large",
+        /// The caller is a thread of the forwarder itself.
+        OwnThread = "own_thread",
+        /// The forwarder is configured with `enabled = false`.
+        Disabled = "disabled",
+    }
+}
+
+reasons! {
+    /// Why an accepted event was neither delivered nor written to the dead letter.
+    LostReason {
+        /// It was refused for good, or left over, and no dead letter is configured.
+        NoDeadLetter = "no_dead_letter",
+        /// The dead letter is full or cannot be written.
+        DeadLetterFull = "dead_letter_full",
+        /// A thread that hangs in a destination's code holds it.
+        Abandoned = "abandoned",
+        /// A mistake of ours: please report it.
+        Bug = "bug",
+    }
+}
+
+/// How many counters of one refusal there are, so that refusing threads do not contend.
+const SHARDS: usize = 8;
+const REFUSALS: usize = RefusedReason::ALL.len() * Severity::ALL.len();
+
+/// The counters of one pipeline.
+///
+/// Fates are added with Release and read with Acquire before `accepted`: whoever sees a fate also sees the acceptance
+/// that went before it, so that `in_flight` is never negative in motion. All else is relaxed: each counter stands for
+/// itself, and at rest all are exact.
+#[derive(Debug)]
+pub(crate) struct Books {
+    refused: [CachePadded<[AtomicU64; REFUSALS]>; SHARDS],
+    /// One counter for each batcher, which alone writes it.
+    accepted: Mutex<Vec<Arc<CachePadded<AtomicU64>>>>,
+    delivered: CachePadded<AtomicU64>,
+    dead_lettered: AtomicU64,
+    lost: [AtomicU64; LostReason::ALL.len()],
+    batches_sent: AtomicU64,
+    retries: AtomicU64,
+    errors: Mutex<BTreeMap<Cow<'static, str>, u64>>,
+    senders: Mutex<Vec<Arc<Mutex<Latency>>>>,
+    worker_cpu_nanos: Mutex<Vec<Arc<AtomicU64>>>,
+    open_batch: AtomicUsize,
+}
+
+impl Books {
+    pub(crate) fn new() -> Self {
+        Self {
+            refused: std::array::from_fn(|_| CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)))),
+            accepted: Mutex::default(),
+            delivered: CachePadded::default(),
+            dead_lettered: AtomicU64::new(0),
+            lost: std::array::from_fn(|_| AtomicU64::new(0)),
+            batches_sent: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
+            errors: Mutex::default(),
+            senders: Mutex::default(),
+            worker_cpu_nanos: Mutex::default(),
+            open_batch: AtomicUsize::new(0),
+        }
+    }
+
+    /// An event was handed back.
+    #[cold]
+    pub(crate) fn refuse(&self, reason: RefusedReason, severity: Severity) {
+        thread_local! {
+            static SHARD: usize = {
+                static NEXT: AtomicUsize = AtomicUsize::new(0);
+                NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
+            };
+        }
+        let index = reason as usize * Severity::ALL.len() + severity as usize;
+        let shard = self.refused.get(SHARD.with(|shard| *shard));
+        if let Some(counter) = shard.and_then(|shard| shard.get(index)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Where one batcher counts what it takes from its ring.
+    pub(crate) fn batcher_accepted(&self) -> Arc<CachePadded<AtomicU64>> {
+        let accepted = Arc::new(CachePadded::default());
+        self.accepted.lock().push(Arc::clone(&accepted));
+        accepted
+    }
+
+    pub(crate) fn deliver(&self, events: usize) {
+        self.delivered.fetch_add(events as u64, Ordering::Release);
+    }
+
+    pub(crate) fn dead_letter(&self, events: usize) {
+        self.dead_lettered.fetch_add(events as u64, Ordering::Release);
+    }
+
+    pub(crate) fn lose(&self, reason: LostReason, events: u64) {
+        if let Some(counter) = self.lost.get(reason as usize) {
+            counter.fetch_add(events, Ordering::Release);
+        }
+    }
+
+    /// A request was accepted.
+    pub(crate) fn batch_sent(&self) {
+        self.batches_sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request failed.
+    pub(crate) fn batch_failed(&self, error_type: Cow<'static, str>) {
+        *self.errors.lock().entry(error_type).or_default() += 1;
+    }
+
+    /// A batch goes again after a failure.
+    pub(crate) fn retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn open_batch(&self, events: usize) {
+        self.open_batch.store(events, Ordering::Relaxed);
+    }
+
+    /// The recorder of one sender: it locks it once a batch, nobody else but a snapshot does.
+    pub(crate) fn sender_latency(&self) -> Arc<Mutex<Latency>> {
+        let latency = Arc::new(Mutex::new(Latency::new()));
+        self.senders.lock().push(Arc::clone(&latency));
+        latency
+    }
+
+    /// Where one worker thread keeps its CPU time up to date, in nanoseconds.
+    pub(crate) fn worker_cpu(&self) -> Arc<AtomicU64> {
+        let nanos = Arc::new(AtomicU64::new(0));
+        self.worker_cpu_nanos.lock().push(Arc::clone(&nanos));
+        nanos
+    }
+
+    fn cpu_time(&self) -> Duration {
+        let nanos = self.worker_cpu_nanos.lock().iter().map(|nanos| nanos.load(Ordering::Relaxed)).sum();
+        Duration::from_nanos(nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_of_many_threads_are_all_counted_by_reason_and_severity() {
+        let books = Books::new();
+        std::thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        books.refuse(RefusedReason::Full, Severity::Critical);
+                        books.refuse(RefusedReason::Closed, Severity::Low);
+                    }
+                });
+            }
+        });
+        let snapshot = books.snapshot(0);
+        assert_eq!(snapshot.ledger.refused["full"], 1000);
+        assert_eq!(snapshot.ledger.refused["closed"], 1000);
+        assert_eq!(snapshot.events_dropped, 2000);
+        assert_eq!(snapshot.ledger.refused.len(), RefusedReason::ALL.len());
+    }
+}

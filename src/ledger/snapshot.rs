@@ -1,0 +1,140 @@
+//! A look at the books: the original's names, and the ledger.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Books, Latency, LostReason, Quantiles, RefusedReason};
+use crate::event::Severity;
+
+/// Where every event is, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Never accepted, handed back to the caller, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Lies in the rings.
+    pub queued: u64,
+    /// Taken from the rings.
+    pub accepted: u64,
+    /// The destination said that it holds it.
+    pub delivered: u64,
+    /// Written to the dead letter.
+    pub dead_lettered: u64,
+    /// Accepted, and neither delivered nor dead-lettered, by reason.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Accepted, and without a fate as yet.
+    pub in_flight: u64,
+}
+
+impl Ledger {
+    /// How many were refused, for all reasons together.
+    pub fn refused_total(&self) -> u64 {
+        self.refused.values().sum()
+    }
+
+    /// How many were lost, for all reasons together.
+    pub fn lost_total(&self) -> u64 {
+        self.lost.values().sum()
+    }
+
+    /// Whether `offered` events that were answered with `Ok` each have exactly one fate: true only once drained.
+    pub fn balances(&self, offered: u64) -> bool {
+        let fates = self.delivered + self.dead_lettered + self.lost_total();
+        self.in_flight == 0 && self.queued == 0 && self.accepted == offered && fates == offered
+    }
+}
+
+/// The metrics of a forwarder at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Events delivered.
+    pub events_sent: u64,
+    /// Events that failed for good: dead-lettered and lost.
+    pub events_failed: u64,
+    /// Events refused.
+    pub events_dropped: u64,
+    /// Requests accepted.
+    pub batches_sent: u64,
+    /// Requests that failed.
+    pub batches_failed: u64,
+    /// Accepted requests of all requests, in percent; 100 where there were none.
+    pub success_rate: f64,
+    /// The mean time of a request, in milliseconds.
+    pub average_latency_ms: f64,
+    /// How many times a batch was sent again after a failure.
+    pub retry_count: u64,
+    /// Failed requests by cause: `http_<status>`, `timeout`, ….
+    pub error_counts: BTreeMap<String, u64>,
+    /// Events in the rings.
+    pub queue_size: usize,
+    /// Events in the batch that is being filled.
+    pub current_batch_size: usize,
+    /// Where every event is.
+    pub ledger: Ledger,
+    /// From an event's creation to the destination's acceptance.
+    pub delivery_latency: Quantiles,
+    /// One attempt to send a batch.
+    pub send_latency: Quantiles,
+    /// CPU time of the forwarder's threads.
+    pub worker_cpu_time: Duration,
+}
+
+impl Books {
+    /// The snapshot, given how many events wait in the rings.
+    ///
+    /// Fates are read before `accepted`, so that the difference is never negative in motion.
+    pub(crate) fn snapshot(&self, queued: usize) -> Snapshot {
+        let refused = self.refused_by_reason();
+        let lost: BTreeMap<_, _> = LostReason::ALL
+            .iter()
+            .zip(&self.lost)
+            .map(|(reason, counter)| (reason.label(), counter.load(Ordering::Acquire)))
+            .collect();
+        let lost_total: u64 = lost.values().sum();
+        let delivered = self.delivered.load(Ordering::Acquire);
+        let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
+        let accepted = self.accepted.lock().iter().map(|accepted| accepted.load(Ordering::Relaxed)).sum::<u64>();
+        let in_flight = accepted.saturating_sub(delivered + dead_lettered + lost_total);
+        let mut latency = Latency::new();
+        for sender in self.senders.lock().iter() {
+            latency.merge(&sender.lock());
+        }
+        let batches_sent = self.batches_sent.load(Ordering::Relaxed);
+        let error_counts: BTreeMap<String, u64> =
+            self.errors.lock().iter().map(|(label, count)| (label.clone().into_owned(), *count)).collect();
+        let batches_failed = error_counts.values().sum();
+        Snapshot {
+            events_sent: delivered,
+            events_failed: dead_lettered + lost_total,
+            events_dropped: refused.values().sum(),
+            batches_sent,
+            batches_failed,
+            success_rate: percent(batches_sent, batches_sent + batches_failed),
+            average_latency_ms: latency.attempt().mean.as_secs_f64() * 1000.0,
+            retry_count: self.retries.load(Ordering::Relaxed),
+            error_counts,
+            queue_size: queued,
+            current_batch_size: self.open_batch.load(Ordering::Relaxed),
+            ledger: Ledger { refused, queued: queued as u64, accepted, delivered, dead_lettered, lost, in_flight },
+            delivery_latency: latency.delivery(),
+            send_latency: latency.attempt(),
+            worker_cpu_time: self.cpu_time(),
+        }
+    }
+
+    fn refused_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        let sum = |reason: RefusedReason| {
+            let first = reason as usize * Severity::ALL.len();
+            let shards = self.refused.iter().filter_map(|shard| shard.get(first..first + Severity::ALL.len()));
+            shards.flatten().map(|counter| counter.load(Ordering::Relaxed)).sum()
+        };
+        RefusedReason::ALL.iter().map(|reason| (reason.label(), sum(*reason))).collect()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a percentage of counts")]
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 100.0 } else { part as f64 * 100.0 / whole as f64 }
+}

@@ -1,0 +1,115 @@
+//! What the tests share: a destination in memory that plays a script and keeps ids, and the comparison that every test
+//! ends with.
+#![allow(unreachable_pub, reason = "shared by test crates")]
+#![allow(dead_code, reason = "each test file uses the part that it needs")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use siem_forward::{Batch, Emitter, EventId, EventType, Forwarder, Report, Severity, Verdict, siem};
+
+/// Longer than any wait of a test that passes.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often each id was accepted by the destination in memory.
+#[derive(Clone, Default)]
+pub struct Received(Arc<Mutex<HashMap<EventId, u32>>>);
+
+impl Received {
+    pub fn take(&self, batch: &Batch, indices: impl IntoIterator<Item = usize>) {
+        let mut received = self.0.lock().unwrap();
+        for index in indices {
+            *received.entry(batch.marks()[index].id).or_default() += 1;
+        }
+    }
+
+    pub fn take_all(&self, batch: &Batch) {
+        self.take(batch, 0..batch.len());
+    }
+
+    pub fn ids(&self) -> HashMap<EventId, u32> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+/// A destination that answers by `script` and counts what it accepts whole.
+pub fn scripted(
+    received: &Received,
+    script: impl Fn(&Batch) -> Verdict + Send + Sync + 'static,
+) -> siem::FromFn<impl Fn(&Batch) -> Verdict + Send + Sync + 'static> {
+    let received = received.clone();
+    siem::from_fn("scripted", move |batch| {
+        let verdict = script(batch);
+        if verdict == Verdict::Accept {
+            received.take_all(batch);
+        }
+        verdict
+    })
+}
+
+/// Sends `count` events and waits for room; the ids that were answered with `Ok`, in order.
+pub fn send(emitter: &Emitter, count: usize) -> Vec<EventId> {
+    (0..count).map(|index| send_one(emitter, "tool", index)).collect()
+}
+
+pub fn send_one(emitter: &Emitter, tool: &str, index: usize) -> EventId {
+    let event = siem_forward::AuditEvent::builder(EventType::ToolInvoked, Severity::Low)
+        .tool_name(tool)
+        .detail("index", index)
+        .build();
+    let id = event.id();
+    emitter.send_timeout(event, PATIENCE).expect("room within the test's patience");
+    id
+}
+
+/// The records of a dead letter by id; each line must be a whole JSON object.
+pub fn dead_letter(path: &Path) -> BTreeMap<String, serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let record = |line: &str| {
+        let record: serde_json::Value = serde_json::from_str(line).expect("a whole line of JSON");
+        (record["id"].as_str().expect("an id").to_owned(), record)
+    };
+    let records: BTreeMap<_, _> = text.lines().map(record).collect();
+    assert_eq!(records.len(), text.lines().count(), "an event is in the dead letter twice");
+    records
+}
+
+/// The comparison that every test ends with: our own `Ok`s, the ids that the destination holds, the dead letter's ids,
+/// and the ledger, event by event.
+pub fn assert_one_fate_each(
+    sent: &[EventId],
+    received: &HashMap<EventId, u32>,
+    dead: &BTreeMap<String, serde_json::Value>,
+    report: &Report,
+) {
+    let ledger = &report.ledger;
+    for id in sent {
+        let (held, dead) = (received.contains_key(id), dead.get(&id.to_string()));
+        assert!(held || dead.is_some() || ledger.lost_total() > 0, "{id} has no fate");
+        if let Some(record) = dead {
+            let excused = record["possible_duplicate"] == true;
+            assert!(!held || excused, "{id} is delivered and dead, and nobody said that it may be");
+        }
+    }
+    let delivered_only = sent.iter().filter(|id| !dead.contains_key(&id.to_string())).count() as u64;
+    assert_eq!(ledger.delivered + ledger.lost_total(), delivered_only, "{ledger:?}");
+    assert_eq!(ledger.dead_lettered, dead.len() as u64, "{ledger:?}");
+    assert!(ledger.balances(sent.len() as u64), "{} sent, {ledger:?}", sent.len());
+    let known: std::collections::HashSet<_> = sent.iter().collect();
+    assert!(received.keys().all(|id| known.contains(id)), "the destination holds an event that was never sent");
+}
+
+/// Waits until the forwarder's metrics satisfy `condition`.
+pub fn wait_until(forwarder: &Forwarder, condition: impl Fn(&siem_forward::Snapshot) -> bool) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !condition(&forwarder.metrics()) {
+        assert!(std::time::Instant::now() < deadline, "never happened: {:?}", forwarder.metrics());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
