@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(record["id"], event.id().to_string());
         assert_eq!(record["cause"], "http_400");
         assert_eq!(record["possible_duplicate"], true);
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(line.split(|byte| *byte == b'\n').count(), 2, "one line and nothing behind it");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ fn accepted_events_are_delivered_once() {
     let report = forwarder.drain(support::PATIENCE);
     assert_eq!(report.metrics.batches_sent, 101);
     assert!(received.ids().values().all(|times| *times == 1));
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &BTreeMap::default(), &report);
 }
 
 #[test]
@@ -50,7 +51,7 @@ fn many_producers_batchers_and_senders_lose_nothing() {
         .collect();
     let sent: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     let report = forwarder.drain(support::PATIENCE);
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &BTreeMap::default(), &report);
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn a_failure_now_and_then_costs_nothing_but_a_retry() {
     let report = forwarder.drain(support::PATIENCE);
     assert!(report.metrics.retry_count > 0);
     assert_eq!(report.ledger.delivered, 5_000, "{report}");
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &BTreeMap::default(), &report);
 }
 
 #[test]

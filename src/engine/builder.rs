@@ -210,13 +210,14 @@ impl Forwarder {
 
     /// Takes the channels, so that no sender half of the hand-over outlives the batchers.
     fn start_batchers(&mut self, channels: Channels) -> Result<(), StartError> {
+        let Channels { handover, spares, .. } = channels;
         let shape = self.destination.shape();
         for (index, gate) in self.gates.clone().into_iter().enumerate() {
             let seat = BatcherSeat {
                 gate,
                 pipeline: Arc::clone(&self.pipeline),
                 open: Mutex::new(Open::new(shape)),
-                spare: channels.spares.clone(),
+                spare: spares.clone(),
                 limits: limits(&self.config, shape),
                 accepted: self.pipeline.books.batcher_accepted(),
                 abandoned: AtomicBool::new(false),
@@ -224,7 +225,7 @@ impl Forwarder {
             };
             let core = self.config.pin.batchers.get(index).copied();
             let destination = Arc::clone(&self.destination);
-            let handover = channels.handover.clone();
+            let handover = handover.clone();
             let run = move |seat: &BatcherSeat| destination.batch(seat, handover);
             self.batchers.push(spawn(format!("siem-batch-{index}"), core, seat, run)?);
         }

@@ -175,27 +175,27 @@ impl Emitter {
     /// # Errors
     /// As [`Emitter::try_send`]; only a full ring is waited for.
     pub fn send_timeout(&self, event: AuditEvent, timeout: Duration) -> Result<(), Refused> {
-        let mut refused = match self.gate.push(event) {
-            Ok(()) => return Ok(()),
-            Err(refused) => refused,
-        };
         let deadline = Instant::now().checked_add(timeout);
+        self.send_while(event, || deadline.is_none_or(|deadline| Instant::now() < deadline))
+            .map_err(|refused| self.gate.refuse(refused))
+    }
+
+    /// Hands in an event, and waits for room while the caller wishes. What is refused is not counted: the callers are
+    /// those of the program, who try again or write down what they keep.
+    pub(crate) fn send_while(&self, event: AuditEvent, wait: impl Fn() -> bool) -> Result<(), Refused> {
         let backoff = Backoff::new();
         let mut pause = Duration::from_micros(50);
+        let mut event = event;
         loop {
-            let Refused::Full(event) = refused else { return Err(self.gate.refuse(refused)) };
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) || std::process::id() != self.gate.process {
-                return Err(self.gate.refuse(Refused::Full(event)));
+            match self.gate.push(event) {
+                Err(Refused::Full(back)) if wait() && std::process::id() == self.gate.process => event = back,
+                other => return other,
             }
             if backoff.is_completed() {
                 std::thread::sleep(pause);
                 pause = (pause * 2).min(BLOCKED_PAUSE_MAX);
             } else {
                 backoff.snooze();
-            }
-            match self.gate.push(event) {
-                Ok(()) => return Ok(()),
-                Err(again) => refused = again,
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, TryRecvError, never, select};
 use parking_lot::Mutex;
 
 use super::batcher::BatcherSeat;
@@ -19,6 +19,7 @@ use super::sender::SenderSeat;
 use super::settings::SiemConfig;
 use crate::event::monotonic;
 use crate::ledger::{LostReason, Snapshot};
+use crate::net::Stop;
 use crate::siem::{Health, Siem};
 
 /// How long a thread may take to come back after the deadline, before it is left behind.
@@ -52,10 +53,15 @@ pub(crate) struct Worker<Seat> {
 }
 
 impl<Seat> Worker<Seat> {
-    /// Waits for its end; false if the deadline comes first.
-    fn has_ended_by(&self, deadline: Instant) -> bool {
-        // Nothing is ever sent on it: the error says which of the two came.
-        !matches!(self.ended.recv_deadline(deadline), Err(crossbeam_channel::RecvTimeoutError::Timeout))
+    /// Waits for its end, until the deadline or, where one is given, the stop; says whether it has ended.
+    fn has_ended_by(&self, deadline: Instant, stop: Option<&Stop>) -> bool {
+        let stop = stop.map_or_else(never, |stop| stop.receiver().clone());
+        // Nothing is ever sent on either: the first to be disconnected says which of them has happened.
+        select! {
+            recv(self.ended) -> _ => true,
+            recv(stop) -> _ => self.ended.try_recv() == Err(TryRecvError::Disconnected),
+            default(deadline.saturating_duration_since(Instant::now())) => false,
+        }
     }
 }
 
@@ -107,7 +113,7 @@ impl Forwarder {
         }
         let begun = Instant::now();
         let deadline_reached = self.end_threads(begun, timeout);
-        let threads_left = if deadline_reached { self.leave_behind(begun + timeout + GRACE) } else { Vec::new() };
+        let threads_left = if deadline_reached { self.leave_behind(Instant::now() + GRACE) } else { Vec::new() };
         let metrics = self.metrics();
         let dead_letter = self.pipeline.dead_letter.as_ref().map(|dead_letter| dead_letter.path().to_owned());
         let ledger = metrics.ledger.clone();
@@ -115,8 +121,12 @@ impl Forwarder {
         report.insert(Report { ledger, metrics, elapsed, deadline_reached, dead_letter, threads_left }).clone()
     }
 
-    /// Ends now: what is not delivered goes to the dead letter. The original's `stop(flush=False)`.
+    /// Ends now: what is not delivered goes to the dead letter. The original's `stop(flush=False)`. A drain on another
+    /// thread ends by it, too.
     pub fn abort(&self) -> Report {
+        if std::process::id() == self.process {
+            self.pipeline.stop.stop();
+        }
         self.drain(Duration::ZERO)
     }
 
@@ -131,26 +141,27 @@ impl Forwarder {
         }
         // A deadline that the clock cannot hold is none.
         let deadline = begun.checked_add(timeout).unwrap_or_else(|| begun + Duration::from_secs(365 * 24 * 3600));
-        let ended = self.batchers.iter().all(|worker| worker.has_ended_by(deadline))
-            && self.senders.iter().all(|worker| worker.has_ended_by(deadline));
+        let stop = Some(&self.pipeline.stop);
+        let ended = self.batchers.iter().all(|worker| worker.has_ended_by(deadline, stop))
+            && self.senders.iter().all(|worker| worker.has_ended_by(deadline, stop));
         if !ended {
             self.pipeline.stop.stop();
         }
-        !ended
+        !ended || self.pipeline.stop.is_stopped()
     }
 
     /// After the stop: waits for the threads until `grace`, takes what hanging ones hold, and empties the hand-over.
     fn leave_behind(&self, grace: Instant) -> Vec<String> {
         let mut left = Vec::new();
         for worker in &self.senders {
-            if !worker.has_ended_by(grace) {
+            if !worker.has_ended_by(grace, None) {
                 worker.seat.leave_behind();
                 left.push(worker.name.clone());
             }
         }
         let mut batcher_left = false;
         for worker in &self.batchers {
-            if !worker.has_ended_by(grace) {
+            if !worker.has_ended_by(grace, None) {
                 worker.seat.leave_behind();
                 batcher_left = true;
                 left.push(worker.name.clone());

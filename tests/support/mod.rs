@@ -1,6 +1,7 @@
 //! What the tests share: a destination in memory that plays a script and keeps ids, and the comparison that every test
 //! ends with.
 #![allow(unreachable_pub, reason = "shared by test crates")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
 use std::collections::{BTreeMap, HashMap};

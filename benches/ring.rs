@@ -1,0 +1,94 @@
+//! What an emit costs beside a bare push of the same slot into the same queue.
+//!
+//! Each iteration is one event. Events are prepared outside of the measured time and pushed in bursts that the ring
+//! holds, so that nothing is refused; `bare` measures the harness and the queue, `emitter` adds all that we do.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use crossbeam_queue::ArrayQueue;
+use siem_forward::{AuditEvent, Emitter, EventType, Forwarder, Severity, Verdict, siem};
+
+const SLOTS: usize = 20_000;
+const BURST: usize = 10_000;
+
+type Queue = Arc<ArrayQueue<Option<AuditEvent>>>;
+
+fn prepared(events: usize) -> Vec<AuditEvent> {
+    let event = AuditEvent::builder(EventType::ToolInvoked, Severity::Low).user_id("u-17").build();
+    vec![event; events]
+}
+
+/// A consumer as lazy as the batcher.
+fn consumer(queue: &Queue, done: &Arc<AtomicBool>) -> thread::JoinHandle<()> {
+    let (queue, done) = (Arc::clone(queue), Arc::clone(done));
+    thread::spawn(move || {
+        while !done.load(Ordering::Relaxed) {
+            while let Some(event) = queue.pop() {
+                black_box(event);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    })
+}
+
+/// Times bursts of pushes on `producers` threads; the mean time of a push on its own thread, times `iterations`.
+fn time(iterations: u64, producers: usize, push: impl Fn(AuditEvent) + Sync, is_empty: impl Fn() -> bool) -> Duration {
+    let mut spent = Duration::ZERO;
+    let mut left = usize::try_from(iterations).expect("iterations fit");
+    while left > 0 {
+        let each = left.min(BURST).div_ceil(producers);
+        left = left.saturating_sub(each * producers);
+        while !is_empty() {
+            thread::sleep(Duration::from_micros(100));
+        }
+        let start = Barrier::new(producers);
+        let burst: Duration = thread::scope(|scope| {
+            let run = || {
+                let events = prepared(each);
+                start.wait();
+                let begun = Instant::now();
+                for event in events {
+                    push(event);
+                }
+                begun.elapsed()
+            };
+            let threads: Vec<_> = (1..producers).map(|_| scope.spawn(run)).collect();
+            let mine = run();
+            mine + threads.into_iter().map(|thread| thread.join().expect("a producer")).sum::<Duration>()
+        });
+        spent += burst;
+    }
+    spent
+}
+
+fn ring(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ring/push");
+    group.throughput(Throughput::Elements(1));
+    for producers in [1, 4] {
+        group.bench_function(BenchmarkId::new("bare", producers), |bencher| {
+            let queue: Queue = Arc::new(ArrayQueue::new(SLOTS));
+            let done = Arc::new(AtomicBool::new(false));
+            let consumer = consumer(&queue, &done);
+            let push = |event| assert!(queue.push(Some(event)).is_ok());
+            bencher.iter_custom(|iterations| time(iterations, producers, push, || queue.is_empty()));
+            done.store(true, Ordering::Relaxed);
+            consumer.join().expect("the consumer");
+        });
+        group.bench_function(BenchmarkId::new("emitter", producers), |bencher| {
+            let accept = siem::from_fn("accept", |_| Verdict::Accept);
+            let forwarder = Forwarder::builder(accept).max_queue_size(SLOTS).start().expect("a forwarder");
+            let emitter: Emitter = forwarder.emitter();
+            let push = |event| emitter.try_send(event).expect("room for a burst");
+            bencher.iter_custom(|iterations| time(iterations, producers, push, || forwarder.metrics().queue_size == 0));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, ring);
+criterion_main!(benches);

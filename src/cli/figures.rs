@@ -1,0 +1,76 @@
+//! Figures for people: numbers with separators, durations and bytes with units.
+
+use std::time::Duration;
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three digits and the unit that fits: `350 ns`, `1.24 ms`, `2.50 s`.
+pub(crate) fn duration(value: Duration) -> String {
+    let nanos = value.as_secs_f64() * 1e9;
+    let (scaled, unit) = match nanos {
+        _ if nanos < 1e3 => (nanos, "ns"),
+        _ if nanos < 1e6 => (nanos / 1e3, "µs"),
+        _ if nanos < 1e9 => (nanos / 1e6, "ms"),
+        _ => (nanos / 1e9, "s"),
+    };
+    match scaled {
+        _ if unit == "ns" => format!("{scaled:.0} {unit}"),
+        _ if scaled < 10.0 => format!("{scaled:.2} {unit}"),
+        _ if scaled < 100.0 => format!("{scaled:.1} {unit}"),
+        _ => format!("{scaled:.0} {unit}"),
+    }
+}
+
+/// Bytes in the unit that fits: `900 B`, `12.3 KB`, `38.2 MB`.
+#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
+pub(crate) fn bytes(value: u64) -> String {
+    let bytes = value as f64;
+    match value {
+        0..1000 => format!("{value} B"),
+        1000..1_000_000 => format!("{:.1} KB", bytes / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.2} GB", bytes / 1e9),
+    }
+}
+
+/// How many a second.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
+pub(crate) fn rate(events: u64, elapsed: Duration) -> u64 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 { (events as f64 / seconds) as u64 } else { 0 }
+}
+
+/// Seconds per million events.
+#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
+pub(crate) fn per_million(time: Duration, events: u64) -> f64 {
+    if events == 0 { 0.0 } else { time.as_secs_f64() * 1e6 / events as f64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_carry_units_and_separators() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(duration(Duration::from_nanos(350)), "350 ns");
+        assert_eq!(duration(Duration::from_micros(1240)), "1.24 ms");
+        assert_eq!(duration(Duration::from_secs(150)), "150 s");
+        assert_eq!(bytes(38_200_000), "38.2 MB");
+        assert_eq!(rate(10, Duration::ZERO), 0);
+        assert!((per_million(Duration::from_secs(2), 4_000_000) - 0.5).abs() < 1e-9);
+    }
+}
