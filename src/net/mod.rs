@@ -1,5 +1,24 @@
 //! How bytes leave: blocking HTTP over rustls, gzip, and the stop that interrupts both.
+//!
+//! Knows no destination: what an answer means is read in the room below. Each sender has an [`Http`] of its own, with
+//! one connection; every call ends within its timeout, and within milliseconds once the [`Stop`] happens.
 
+mod config;
+mod error;
+mod gzip;
+mod http;
 mod stop;
+mod tls;
+mod url;
+mod dial;
+mod socket;
+#[cfg(test)]
+mod http_tests;
+#[cfg(test)]
+pub(crate) mod script;
 
+pub use config::{Compression, HttpConfig};
+pub use error::{HttpError, HttpErrorKind};
+pub use http::{Answer, Http};
 pub use stop::Stop;
+pub use url::{BaseUrl, InvalidUrl};

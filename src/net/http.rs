@@ -1,0 +1,258 @@
+//! The HTTP client of one sender: one connection kept alive, one timeout for a whole exchange.
+//!
+//! ureq speaks HTTP; what surrounds it is ours, since its defaults cost a thread a request for the name's resolution
+//! and close a connection whose answer was not read to the end.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ureq::http::{HeaderMap, Response, header};
+use ureq::tls::TlsConfig;
+use ureq::typestate::{WithBody, WithoutBody};
+use ureq::unversioned::transport::RustlsConnector;
+use ureq::{Agent, Body, RequestBuilder};
+
+use super::gzip::Gzip;
+use super::socket::{Dialer, ResolvedLater};
+use super::stop::Interruptible;
+use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Stop, tls};
+
+/// The most bytes of an answer that are kept: it is read for its reason.
+const BODY_KEPT_MAX: usize = 64 * 1024;
+/// The most bytes of an answer that are read, so that the connection can be used again; past it, it is closed.
+const BODY_READ_MAX: usize = 1024 * 1024;
+/// An answer's head beyond this is none.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// A body up to this size is one write.
+const OUTPUT_BYTES: usize = 1024 * 1024;
+/// The client needs room for the longest head and more.
+const INPUT_BYTES: usize = 128 * 1024;
+/// A connection that was idle longer is likely to be closed by the server just when we send.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+/// The longest `Retry-After` that is told: a day.
+const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
+
+/// An HTTP client for one destination and one thread.
+///
+/// ```no_run
+/// use siem_forward::net::{Http, HttpConfig, Stop};
+///
+/// let mut http = Http::new(&"https://siem.example".parse()?, &HttpConfig::default(), &Stop::new())?;
+/// let answer = http.post("/ingest", &[("Content-Type", "application/json")], b"{}")?;
+/// assert_eq!(answer.status, 200);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Http {
+    agent: Agent,
+    base: BaseUrl,
+    config: HttpConfig,
+    gzip: Gzip,
+    /// What is read of an answer at a time.
+    scratch: Vec<u8>,
+    cut: Arc<AtomicBool>,
+    stop: Stop,
+    _interrupt: Interruptible,
+}
+
+/// What the destination answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The status, 100 to 999.
+    pub status: u16,
+    /// The body's first 64 KiB.
+    pub body: Vec<u8>,
+    /// How long to wait, as `Retry-After` says in whole seconds, up to a day; `None` without it or where it says
+    /// anything else.
+    pub retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// An answer as it was recorded, for tests of what reads it.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, body: body.into(), retry_after: None }
+    }
+}
+
+impl Http {
+    /// A client for the addresses under `base`. Connects at the first request.
+    ///
+    /// Redirects are not followed and proxies of the environment not used: neither may learn the token.
+    ///
+    /// # Errors
+    /// [`HttpErrorKind::Tls`] when the system has no certificates to trust, [`HttpErrorKind::Stopped`] once stopped.
+    pub fn new(base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
+        let tls = if base.is_https() { tls::config(config.verify_ssl)? } else { tls::unused() };
+        Self::with_tls(base, config, stop, tls)
+    }
+
+    pub(super) fn with_tls(
+        base: &BaseUrl,
+        config: &HttpConfig,
+        stop: &Stop,
+        tls: TlsConfig,
+    ) -> Result<Self, HttpError> {
+        if stop.is_stopped() {
+            return Err(HttpError::stopped());
+        }
+        let config = config.in_range();
+        let cut = Arc::new(AtomicBool::new(false));
+        let dialer = Dialer {
+            url: base.clone(),
+            stop: stop.clone(),
+            age_max: config.connection_age_max,
+            cut: Arc::clone(&cut),
+            tls: RustlsConnector::default(),
+        };
+        let agent = Agent::with_parts(agent_config(&config, tls), dialer, ResolvedLater);
+        let stopped = agent.clone();
+        let interrupt = stop.on_stop(move || stopped.shutdown());
+        Ok(Self {
+            agent,
+            base: base.clone(),
+            config,
+            gzip: Gzip::new(),
+            scratch: vec![0; 16 * 1024],
+            cut,
+            stop: stop.clone(),
+            _interrupt: interrupt,
+        })
+    }
+
+    /// Posts `body` to `path` under the base, compressed where the configuration says so.
+    ///
+    /// # Errors
+    /// When there is no answer; its kind tells whether the request may have been taken. Any status is an answer.
+    pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
+        let compressed = match self.config.compression {
+            Compression::Gzip if body.len() >= self.config.compression_bytes_min => self.gzip.compress(body),
+            _ => None,
+        };
+        let mut request: RequestBuilder<WithBody> = self.agent.post(self.base.join(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = match compressed {
+            Some(compressed) => request.header(header::CONTENT_ENCODING, "gzip").send(compressed),
+            None => request.send(body),
+        };
+        self.answer(response)
+    }
+
+    /// Gets `path` under the base.
+    ///
+    /// # Errors
+    /// When there is no answer. Any status is an answer.
+    pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, HttpError> {
+        let mut request: RequestBuilder<WithoutBody> = self.agent.get(self.base.join(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.call();
+        self.answer(response)
+    }
+
+    fn answer(&mut self, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, HttpError> {
+        // Relaxed: set by this thread, within the request.
+        let is_cut = self.cut.swap(false, Ordering::Relaxed);
+        let answer = response.map_err(HttpError::of_exchange).and_then(|response| self.read(response));
+        match answer {
+            // It closed while we were sending: its refusal is believed, its thanks are not.
+            Ok(answer) if is_cut && answer.status < 400 => {
+                Err(HttpError::new(HttpErrorKind::Reset, "closed while the body was being sent"))
+            }
+            Ok(answer) => Ok(answer),
+            Err(_) if self.stop.is_stopped() => Err(HttpError::stopped()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&mut self, mut response: Response<Body>) -> Result<Answer, HttpError> {
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let mut body = Vec::new();
+        let mut read_total = 0;
+        let mut reader = response.body_mut().as_reader();
+        while read_total <= BODY_READ_MAX {
+            let read = match reader.read(&mut self.scratch) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) => match HttpError::of_exchange(error.into()) {
+                    // A refusal is known by its status, whatever its words would have been.
+                    error if error.kind() == HttpErrorKind::Reset && status >= 400 => break,
+                    error => return Err(error),
+                },
+            };
+            read_total += read;
+            let kept = read.min(BODY_KEPT_MAX - body.len());
+            body.extend_from_slice(self.scratch.get(..kept).unwrap_or_default());
+        }
+        Ok(Answer { status, body, retry_after })
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("base", &self.base).field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// One timeout for all phases, the resolution's and the body's included: each phase gets what is left of it.
+fn agent_config(config: &HttpConfig, tls: TlsConfig) -> ureq::config::Config {
+    Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(config.timeout))
+        .timeout_connect(Some(config.connect_timeout))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("siem-forward/", env!("CARGO_PKG_VERSION")))
+        .max_response_header_size(HEAD_BYTES_MAX)
+        .input_buffer_size(INPUT_BYTES)
+        .output_buffer_size(OUTPUT_BYTES)
+        .max_idle_connections(1)
+        .max_idle_connections_per_host(1)
+        .max_idle_age(IDLE_MAX)
+        .build()
+}
+
+/// Whole seconds; the other form, a date, would need the server's clock to agree with ours.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Digits beyond 64 bits are a long time too.
+    let seconds = text.parse().unwrap_or(u64::MAX).min(RETRY_AFTER_SECONDS_MAX);
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_whole_seconds_or_nothing() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("99999999999999999999999", Some(86_400)),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("", None),
+            ("soon", None),
+            ("Tue, 24 Nov 2026 05:00:00 GMT", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, text.parse().unwrap());
+            assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! One connection, and how a new one is made: the client's transport.
+//!
+//! The client's own transport gives every write the full timeout again, so that a peer who reads a byte now and then
+//! holds a sender for ever; this one keeps one deadline. It also saves system calls: timeouts are set when they would
+//! be too long, not for every request, and a connection is probed when it is taken, not when it is put back.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use rustix::net::RecvFlags;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, ShutdownHandle, Transport,
+};
+
+use super::config::DURATION_MAX;
+use super::dial::dial;
+use super::{BaseUrl, HttpError, Stop};
+
+/// Answers at once and nothing: the client asks for every request, but a name is resolved where a connection is made.
+#[derive(Debug)]
+pub(super) struct ResolvedLater;
+
+impl Resolver for ResolvedLater {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// Makes connections to one destination.
+pub(super) struct Dialer {
+    pub(super) url: BaseUrl,
+    pub(super) stop: Stop,
+    pub(super) age_max: Duration,
+    /// Set by a socket whose peer closed it while we were sending.
+    pub(super) cut: Arc<AtomicBool>,
+    pub(super) tls: RustlsConnector,
+}
+
+impl Connector for Dialer {
+    type Out = <RustlsConnector as Connector<Socket>>::Out;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
+        let stream = Arc::new(dial(&self.url, deadline(details.timeout), &self.stop)?);
+        let closing: Weak<TcpStream> = Arc::downgrade(&stream);
+        let handle: Weak<dyn ShutdownHandle> = closing;
+        (details.register_shutdown)(handle).map_err(|_| HttpError::stopped())?;
+        let socket = Socket {
+            stream,
+            buffers: LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size()),
+            made: Instant::now(),
+            age_max: self.age_max,
+            read_timeout: None,
+            write_timeout: None,
+            broken: None,
+            cut: Arc::clone(&self.cut),
+            is_put_back: false,
+        };
+        self.tls.connect(details, Some(socket)).map_err(|error| HttpError::of_handshake(error).into())
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialer").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// One TCP connection with its buffers.
+pub(super) struct Socket {
+    stream: Arc<TcpStream>,
+    buffers: LazyBuffers,
+    made: Instant,
+    age_max: Duration,
+    /// The socket's timeouts in force.
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+    /// The peer closed while we were sending. What it said before, usually that the body is too large, may still be
+    /// there to read; if it is not, this is the error.
+    broken: Option<io::Error>,
+    cut: Arc<AtomicBool>,
+    is_put_back: bool,
+}
+
+impl Socket {
+    fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let deadline = deadline(timeout);
+        let mut sent = 0;
+        let mut is_first = true;
+        while let Some(rest) = self.buffers.output().get(sent..amount).filter(|rest| !rest.is_empty()) {
+            let left = left(deadline, timeout)?;
+            arm(&mut self.write_timeout, left, is_first, |limit| self.stream.set_write_timeout(limit))?;
+            is_first = false;
+            match (&*self.stream).write(rest) {
+                Ok(written) => sent += written,
+                Err(error) if is_to_be_tried_again(&error) => {}
+                Err(error) if is_closed_by_the_peer(&error) => {
+                    self.broken = Some(error);
+                    // Relaxed: read on this thread, after this call.
+                    self.cut.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transport for Socket {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.is_put_back = false;
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        self.write(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let deadline = deadline(timeout);
+        let mut is_first = true;
+        loop {
+            let left = left(deadline, timeout)?;
+            arm(&mut self.read_timeout, left, is_first, |limit| self.stream.set_read_timeout(limit))?;
+            is_first = false;
+            match (&*self.stream).read(self.buffers.input_append_buf()) {
+                Ok(0) => return self.broken.take().map_or(Ok(false), |error| Err(error.into())),
+                Ok(read) => {
+                    self.buffers.input_appended(read);
+                    return Ok(true);
+                }
+                Err(error) if is_to_be_tried_again(&error) => {}
+                Err(error) => return Err(self.broken.take().unwrap_or(error).into()),
+            }
+        }
+    }
+
+    /// Asked when the connection is put back after an answer, and again when it is taken for a request.
+    fn is_open(&mut self) -> bool {
+        if self.broken.is_some() || self.made.elapsed() >= self.age_max {
+            return false;
+        }
+        if !self.is_put_back {
+            self.is_put_back = true;
+            return true;
+        }
+        // Open is what would block. Bytes that nobody asked for, or the end, are reasons to begin anew.
+        let look = rustix::net::recv(&*self.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(look, Err(rustix::io::Errno::WOULDBLOCK))
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("peer", &self.stream.peer_addr().ok()).finish_non_exhaustive()
+    }
+}
+
+/// The client gives what is left until its timeout; an operation without one would end after a day.
+fn deadline(timeout: NextTimeout) -> Instant {
+    Instant::now() + (*timeout.after).min(DURATION_MAX)
+}
+
+/// The time until the deadline; none left is the timeout's error.
+fn left(deadline: Instant, timeout: NextTimeout) -> Result<Duration, ureq::Error> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(ureq::Error::Timeout(timeout.reason)) } else { Ok(left) }
+}
+
+/// Makes the socket's timeout no longer than `left`. The first of an operation is set an eighth shorter, so that the
+/// same setting serves the next requests too; should it run out, the loop comes back for exactly the rest.
+fn arm(
+    in_force: &mut Option<Duration>,
+    left: Duration,
+    is_first: bool,
+    set: impl FnOnce(Option<Duration>) -> io::Result<()>,
+) -> io::Result<()> {
+    if in_force.is_some_and(|in_force| in_force <= left) {
+        return Ok(());
+    }
+    let limit = if is_first { left.saturating_sub(left / 8) } else { left };
+    set(Some(limit))?;
+    *in_force = Some(limit);
+    Ok(())
+}
+
+fn is_to_be_tried_again(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
+fn is_closed_by_the_peer(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}

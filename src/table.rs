@@ -1,1 +1,0 @@
-//! A TOML table whose keys are taken out, and the problems found on the way.
