@@ -9,6 +9,8 @@ mod cores;
 mod destination;
 mod emitter;
 mod forwarder;
+#[cfg(feature = "cli")]
+mod keys;
 mod outcome;
 mod parcel;
 mod pipeline;

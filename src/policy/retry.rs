@@ -35,6 +35,29 @@ impl Default for RetryConfig {
     }
 }
 
+#[cfg(feature = "cli")]
+impl RetryConfig {
+    /// Takes the keys of retry out of a pipeline's table; an absent key is its default.
+    pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {
+        let (default, day) = (Self::default(), 86_400.0);
+        let attempts = table.take_integer("retry_attempts", 1..=1_000_000, problems);
+        let jitter = table.take_bool("retry_jitter", problems).unwrap_or(true);
+        Self {
+            retry_attempts: attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or(default.retry_attempts),
+            retry_backoff_base: table
+                .take_float("retry_backoff_base", 0.0..=1e6, problems)
+                .unwrap_or(default.retry_backoff_base),
+            retry_backoff_max: table
+                .take_seconds("retry_backoff_max", 0.0..=day, problems)
+                .unwrap_or(default.retry_backoff_max),
+            retry_jitter: if jitter { Jitter::Full } else { Jitter::None },
+            retry_after_max: table
+                .take_seconds("retry_after_seconds_max", 0.0..=day, problems)
+                .unwrap_or(default.retry_after_max),
+        }
+    }
+}
+
 /// Whether waits are spread, so that many senders do not come back at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
