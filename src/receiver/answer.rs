@@ -1,0 +1,235 @@
+//! What a collector says: status, code, text, and the bytes of an HTTP answer.
+//!
+//! Texts and codes are those of Splunk's `http_input` table. Codes travel with a fixed HTTP status, except where a fault
+//! asks for another one.
+//!
+//! Made by [`super::collector`] and [`super::reply`], written by [`super::connection`].
+
+use std::io::Write;
+
+/// The largest code of the table, and what a fault may ask for at most.
+pub(super) const CODE_MAX: u16 = 28;
+
+/// An answer, not yet bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Body,
+    /// Seconds.
+    pub(super) retry_after: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Body {
+    /// `{"text":…,"code":…}`, with the number of the event at fault if one is.
+    Code {
+        code: u16,
+        event: Option<u64>,
+    },
+    /// `{"text":"The requested URL was not found on this server.","code":404}`.
+    NotFound,
+    /// What a proxy, or the web server in front of the collector, says.
+    Html,
+    /// Text that claims to be JSON.
+    NotJson,
+    Empty,
+}
+
+/// Whether the answer announces the end of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Announce {
+    KeepAlive,
+    Close,
+}
+
+impl Answer {
+    /// The answer of this code, with the status that Splunk gives it.
+    pub(super) fn code(code: u16) -> Self {
+        Self::with(status_of(code), Body::Code { code, event: None })
+    }
+
+    /// A refusal that names an event.
+    pub(super) fn event(code: u16, event: u64) -> Self {
+        Self::with(status_of(code), Body::Code { code, event: Some(event) })
+    }
+
+    pub(super) fn with(status: u16, body: Body) -> Self {
+        Self { status, body, retry_after: None }
+    }
+
+    pub(super) fn success() -> Self {
+        Self::code(0)
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        self.status < 300
+    }
+
+    /// Appends the answer as HTTP/1.1.
+    pub(super) fn write(&self, announce: Announce, out: &mut Vec<u8>) {
+        let (kind, body) = match &self.body {
+            Body::Code { code, event: None } => {
+                ("application/json; charset=UTF-8", format!(r#"{{"text":"{}","code":{code}}}"#, text_of(*code)))
+            }
+            Body::Code { code, event: Some(event) } => (
+                "application/json; charset=UTF-8",
+                format!(r#"{{"text":"{}","code":{code},"invalid-event-number":{event}}}"#, text_of(*code)),
+            ),
+            Body::NotFound => (
+                "application/json; charset=UTF-8",
+                r#"{"text":"The requested URL was not found on this server.","code":404}"#.to_owned(),
+            ),
+            Body::Html => {
+                let title = format!("{} {}", self.status, reason(self.status));
+                (
+                    "text/html; charset=UTF-8",
+                    format!("<!doctype html><html><title>{title}</title><h1>{title}</h1></html>"),
+                )
+            }
+            Body::NotJson => ("application/json; charset=UTF-8", "{\"text\":\"Succ".to_owned()),
+            Body::Empty => ("text/plain", String::new()),
+        };
+        let retry_after = self.retry_after.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
+        let connection = match announce {
+            Announce::KeepAlive => "Keep-Alive",
+            Announce::Close => "Close",
+        };
+        // Writing into a Vec cannot fail.
+        drop(write!(
+            out,
+            "HTTP/1.1 {} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: {connection}\r\n{retry_after}\r\n{body}",
+            self.status,
+            reason(self.status),
+            body.len(),
+        ));
+    }
+}
+
+/// The HTTP status that Splunk sends with a code.
+pub(super) fn status_of(code: u16) -> u16 {
+    match code {
+        0 | 17 | 24 | 25 => 200,
+        1 | 4 => 403,
+        2 | 3 => 401,
+        8 => 500,
+        9 | 18..=20 | 23 => 503,
+        26 | 27 => 429,
+        _ => 400,
+    }
+}
+
+/// The code that a status means when nobody says more; none where Splunk's web server answers HTML.
+pub(super) fn code_of(status: u16) -> Option<u16> {
+    match status {
+        200 => Some(0),
+        400 => Some(6),
+        401 => Some(3),
+        403 => Some(4),
+        429 => Some(26),
+        500 => Some(8),
+        503 => Some(9),
+        _ => None,
+    }
+}
+
+/// Whether a code blames one event and names it.
+pub(super) fn blames_event(code: u16) -> bool {
+    matches!(code, 6 | 7 | 12 | 13 | 15)
+}
+
+fn text_of(code: u16) -> &'static str {
+    match code {
+        0 => "Success",
+        1 | 22 => "Token disabled",
+        2 => "Token is required",
+        3 => "Invalid authorization",
+        4 | 21 => "Invalid token",
+        5 => "No data",
+        6 => "Invalid data format",
+        7 => "Incorrect index",
+        8 => "Internal server error",
+        9 => "Server is busy",
+        10 => "Data channel is missing",
+        11 => "Invalid data channel",
+        12 => "Event field is required",
+        13 => "Event field cannot be blank",
+        14 => "ACK is disabled",
+        15 => "Error in handling indexed fields",
+        16 => "Query string authorization is not enabled",
+        17 => "HEC is healthy",
+        18 => "HEC is unhealthy, queues are full",
+        19 => "HEC is unhealthy, ack service unavailable",
+        20 => "HEC is unhealthy, queues are full, ack service unavailable",
+        23 => "Server is shutting down",
+        24 => "HEC queue is approaching its capacity limit",
+        25 => "HEC ACK is approaching its capacity limit",
+        26 => "HEC queue is at capacity and cannot process any more requests",
+        27 => "HEC ACK channel is at capacity and cannot process any more requests",
+        28 => {
+            "Data channel is missing. If you have multiple indexers, sticky session load balancers must be provisioned"
+        }
+        _ => "Unknown",
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "Other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(answer: &Answer, announce: Announce) -> String {
+        let mut out = Vec::new();
+        answer.write(announce, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn success_reads_as_splunk_writes_it() {
+        assert_eq!(
+            written(&Answer::success(), Announce::KeepAlive),
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nContent-Length: 27\r\n\
+             Connection: Keep-Alive\r\n\r\n{\"text\":\"Success\",\"code\":0}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_its_event_and_its_wait() {
+        let answer = Answer { retry_after: Some(7), ..Answer::event(6, 3) };
+        let text = written(&answer, Announce::Close);
+        assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
+        assert!(text.contains("\r\nRetry-After: 7\r\n") && text.contains("\r\nConnection: Close\r\n"), "{text}");
+        assert!(text.ends_with(r#"{"text":"Invalid data format","code":6,"invalid-event-number":3}"#), "{text}");
+    }
+
+    #[test]
+    fn every_code_has_a_text_and_the_default_code_of_a_status_has_that_status() {
+        for code in 0..=CODE_MAX {
+            assert_ne!(text_of(code), "Unknown", "{code}");
+        }
+        assert_eq!(text_of(CODE_MAX + 1), "Unknown");
+        for status in 200..600 {
+            if let Some(code) = code_of(status) {
+                assert_eq!(status_of(code), status);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! How a receiver is set up.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::fault::Fault;
+
+/// What a receiver is asked to be. The default is a healthy collector on a free port of 127.0.0.1 that accepts any token.
+#[derive(Clone)]
+pub struct ReceiverConfig {
+    /// Where to listen; port 0 takes a free one. Default `127.0.0.1:0`.
+    pub address: SocketAddr,
+    /// The token that a sender must show. Default `None`: any token is accepted, but there must be one.
+    pub token: Option<String>,
+    /// How to misbehave, in order of precedence. Default: not at all.
+    pub faults: Vec<Fault>,
+    /// Bytes of a body, as sent and once inflated, beyond which the answer is 413. Default 838,860,800, as Splunk
+    /// Enterprise has it.
+    pub content_length_max: usize,
+    /// Connections that may be open at a time, each a thread; further ones are closed at once. Default 256.
+    pub connections_max: usize,
+    /// What to remember of indexed events. Default [`Keep::Ids`].
+    pub keep: Keep,
+}
+
+/// What a receiver remembers of the events that it indexed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Keep {
+    /// Their ids and how often each came: 24 to 48 bytes an id.
+    #[default]
+    Ids,
+    /// Their ids and their text, without limit: for tests.
+    Bodies,
+}
+
+impl Default for ReceiverConfig {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token: None,
+            faults: Vec::new(),
+            content_length_max: 838_860_800,
+            connections_max: 256,
+            keep: Keep::default(),
+        }
+    }
+}
+
+impl fmt::Debug for ReceiverConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReceiverConfig")
+            .field("address", &self.address)
+            .field("token", &self.token.as_ref().map(|_| "[secret]"))
+            .field("faults", &self.faults)
+            .field("content_length_max", &self.content_length_max)
+            .field("connections_max", &self.connections_max)
+            .field("keep", &self.keep)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_never_printed() {
+        let config = ReceiverConfig { token: Some("hush".to_owned()), ..ReceiverConfig::default() };
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+}

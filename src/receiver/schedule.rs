@@ -1,0 +1,187 @@
+//! Which fault hits which request: counters and draws that give the same answer in every run.
+//!
+//! A request asks twice: [`Schedule::at_head`] before its body is read, since a reset amid the body must be known by then,
+//! and [`Schedule::with_body`] for the faults that only hit some bodies. Of the faults that end a request the first in the
+//! order of the list wins; delay, drip and close come on top of it.
+//!
+//! Made by [`super::Receiver`], asked by [`super::connection`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use memchr::memmem;
+
+use super::fault::{Fault, Kind};
+
+/// The faults in force, each with its counter.
+#[derive(Debug, Default)]
+pub(super) struct Schedule {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fault: Fault,
+    /// Requests that this fault could have hit. Relaxed: it orders nothing, each request only needs its own number.
+    seen: AtomicU64,
+}
+
+/// What becomes of one request.
+#[derive(Debug, Default)]
+pub(super) struct Plan<'s> {
+    ending: Option<(usize, &'s Fault)>,
+    /// Before the answer.
+    pub(super) delay: Duration,
+    /// Between the answer's bytes.
+    pub(super) drip: Option<Duration>,
+    pub(super) close: bool,
+}
+
+impl<'s> Plan<'s> {
+    pub(super) fn ending(&self) -> Option<&'s Fault> {
+        self.ending.map(|(_, fault)| fault)
+    }
+
+    fn add(&mut self, place: usize, fault: &'s Fault) {
+        match fault.kind {
+            Kind::Delay => self.delay += fault.pause(),
+            Kind::Drip => self.drip = Some(fault.pause()),
+            Kind::Close => self.close = true,
+            _ if self.ending.is_none_or(|(other, _)| place < other) => self.ending = Some((place, fault)),
+            _ => {}
+        }
+    }
+}
+
+impl Schedule {
+    pub(super) fn new(faults: Vec<Fault>) -> Self {
+        Self { entries: faults.into_iter().map(|fault| Entry { fault, seen: AtomicU64::new(0) }).collect() }
+    }
+
+    /// What is known of a request before its body.
+    pub(super) fn at_head(&self) -> Plan<'_> {
+        let mut plan = Plan::default();
+        for (place, entry) in self.entries.iter().enumerate() {
+            if !entry.fault.looks_at_body() && entry.is_due(place) {
+                plan.add(place, &entry.fault);
+            }
+        }
+        plan
+    }
+
+    /// Whether the request is to be reset amid its body: no fault that must see the body first goes before it.
+    pub(super) fn resets_amid_body(&self, plan: &Plan<'_>) -> bool {
+        plan.ending.is_some_and(|(place, fault)| {
+            let mut before = self.entries.iter().take(place);
+            fault.kind == Kind::Reset && !before.any(|entry| entry.fault.ends_request() && entry.fault.looks_at_body())
+        })
+    }
+
+    /// Adds what the body brings upon itself.
+    pub(super) fn with_body<'s>(&'s self, plan: &mut Plan<'s>, body: &[u8]) {
+        for (place, entry) in self.entries.iter().enumerate() {
+            if entry.fault.looks_at_body() && entry.matches(body) && entry.is_due(place) {
+                plan.add(place, &entry.fault);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn matches(&self, body: &[u8]) -> bool {
+        let long_enough = self.fault.parameters.bytes.is_none_or(|bytes| body.len() as u64 > bytes);
+        long_enough && self.fault.needle().is_none_or(|needle| memmem::find(body, needle.as_bytes()).is_some())
+    }
+
+    /// Counts a request and tells whether it is hit.
+    fn is_due(&self, place: usize) -> bool {
+        let number = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+        let parameters = &self.fault.parameters;
+        parameters.first.is_none_or(|first| number <= first)
+            && parameters.every.is_none_or(|every| number % every == 0)
+            && parameters.share.is_none_or(|share| draw(place as u64, number) < share)
+    }
+}
+
+/// A number in [0, 1) that is the same in every run: `SplitMix64` (Steele, Lea, Flood 2014), the place in the list as seed.
+fn draw(place: u64, number: u64) -> f64 {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut word = (place << 32).wrapping_add(number).wrapping_mul(GOLDEN);
+    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^= word >> 31;
+    f64::from((word >> 32) as u32) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(faults: &[&str]) -> Schedule {
+        Schedule::new(faults.iter().map(|text| text.parse().unwrap()).collect())
+    }
+
+    /// The fault that ends each of `bodies`, as text.
+    fn endings(faults: &[&str], bodies: &[&str]) -> Vec<String> {
+        let schedule = schedule(faults);
+        let ending = |body: &&str| {
+            let mut plan = schedule.at_head();
+            schedule.with_body(&mut plan, body.as_bytes());
+            plan.ending().map_or(String::new(), ToString::to_string)
+        };
+        bodies.iter().map(ending).collect()
+    }
+
+    #[test]
+    fn every_and_first_count_requests() {
+        assert_eq!(endings(&["503:every=3"], &["x"; 7]), ["", "", "503:every=3", "", "", "503:every=3", ""]);
+        assert_eq!(endings(&["503:first=2"], &["x"; 4]), ["503:first=2", "503:first=2", "", ""]);
+        let both = "503:every=2,first=3";
+        assert_eq!(endings(&[both], &["x"; 5]), ["", both, "", "", ""]);
+    }
+
+    #[test]
+    fn a_fault_for_some_bodies_counts_only_those() {
+        let poison = "500:contains=bad,first=2";
+        let bodies = ["good", "bad", "a bad one", "bad", "good"];
+        assert_eq!(endings(&[poison], &bodies), ["", poison, poison, "", ""]);
+        assert_eq!(endings(&["413:bytes=4"], &["1234", "12345"]), ["", "413:bytes=4"]);
+    }
+
+    #[test]
+    fn the_first_in_the_list_wins_even_if_it_had_to_see_the_body() {
+        assert_eq!(endings(&["500:contains=bad", "503"], &["good", "bad"]), ["503", "500:contains=bad"]);
+        assert_eq!(endings(&["503", "500:contains=bad"], &["bad"]), ["503"]);
+        assert_eq!(endings(&["503:every=2", "500"], &["x"; 2]), ["500", "503:every=2"]);
+    }
+
+    #[test]
+    fn a_share_is_drawn_the_same_way_each_time() {
+        let hits = endings(&["503:share=0.2"], &vec!["x"; 10_000]);
+        assert_eq!(hits, endings(&["503:share=0.2"], &vec!["x"; 10_000]));
+        let count = hits.iter().filter(|hit| !hit.is_empty()).count();
+        assert!((1_900..2_100).contains(&count), "{count}");
+        assert!(endings(&["503:share=1"], &["x"; 1000]).iter().all(|hit| !hit.is_empty()));
+        let other = endings(&["delay:ms=1", "503:share=0.2"], &vec!["x"; 10_000]);
+        assert_ne!(hits, other, "two faults of a list do not hit the same requests");
+    }
+
+    #[test]
+    fn delay_drip_and_close_come_on_top() {
+        let schedule = schedule(&["delay:ms=20", "503", "close", "drip:ms=3", "delay:ms=5,every=2"]);
+        let plan = schedule.at_head();
+        assert_eq!(plan.ending().unwrap().to_string(), "503");
+        assert_eq!((plan.delay.as_millis(), plan.drip, plan.close), (20, Some(Duration::from_millis(3)), true));
+        assert_eq!(schedule.at_head().delay.as_millis(), 25);
+    }
+
+    #[test]
+    fn a_reset_amid_the_body_gives_way_to_a_fault_that_must_see_it() {
+        let amid = |faults: &[&str]| {
+            let schedule = schedule(faults);
+            schedule.resets_amid_body(&schedule.at_head())
+        };
+        assert!(amid(&["reset"]) && amid(&["delay:ms=1,contains=x", "reset"]) && amid(&["reset", "500:contains=x"]));
+        assert!(!amid(&["500:contains=x", "reset"]) && !amid(&["reset:contains=x"]) && !amid(&["503", "reset"]));
+    }
+}
