@@ -26,6 +26,8 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 pub(crate) use clock::{Reading, monotonic, now};
 pub(crate) use details::write_members;
 pub(crate) use pool::Pool;
+#[cfg(feature = "cli")]
+pub(crate) use serde::EventSeed;
 pub(crate) use text::{Field, Fields, TextBuffer};
 
 /// The largest event that can exist, in bytes of text: 16 MiB. `event_bytes_max` is at most this.
