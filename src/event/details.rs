@@ -10,7 +10,7 @@ use super::text::{DETAIL_JSON, DETAIL_TEXT, TextBuffer};
 
 /// Up to this many members a repeated key is looked for pair by pair; beyond it by a set, so that an event of a
 /// thousand members costs the batcher no million comparisons.
-const PAIRWISE_MAX: usize = 16;
+pub(super) const PAIRWISE_MAX: usize = 16;
 
 /// A value of a detail. Numbers keep their 64 bits; a float that is not finite becomes `null`, as JSON has no other.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,6 +100,11 @@ impl TextBuffer {
         start
     }
 
+    /// All members in the order of writing, repeated keys included.
+    pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
+        self.records().filter_map(Member::read)
+    }
+
     /// Calls `each` with every member that no later one of the same key replaces, in order.
     #[inline]
     pub(crate) fn for_each_detail<'a>(&'a self, count: usize, mut each: impl FnMut(Member<'a>)) {
@@ -128,9 +133,10 @@ fn key_length(key: &str) -> [u8; 4] {
 /// One member of the details.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member<'a> {
-    key: &'a [u8],
-    value: &'a [u8],
-    is_json: bool,
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+    /// Whether the value is finished JSON, else it is text.
+    pub(super) is_json: bool,
 }
 
 impl<'a> Member<'a> {

@@ -27,6 +27,8 @@ pub(crate) use clock::{Reading, monotonic, now};
 pub(crate) use details::write_members;
 pub(crate) use id::random_unit;
 pub(crate) use pool::Pool;
+#[cfg(feature = "cli")]
+pub(crate) use serde::EventSeed;
 pub(crate) use text::{Field, Fields, TextBuffer};
 
 /// The largest event that can exist, in bytes of text: 16 MiB. `event_bytes_max` is at most this.

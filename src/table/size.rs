@@ -36,22 +36,22 @@ pub(super) fn show(bytes: u64) -> String {
 
 /// A range of sizes in words.
 pub(super) fn show_range(range: &RangeInclusive<u64>) -> String {
-    words(range, u64::MAX, |bytes| show(*bytes))
+    words(range, &u64::MAX, |bytes| show(*bytes))
 }
 
 /// A range of counts in words.
 pub(super) fn show_count_range(range: &RangeInclusive<u64>) -> String {
-    words(range, u64::MAX, |count| grouped(*count))
+    words(range, &u64::MAX, |count| grouped(*count))
 }
 
 /// A range of numbers in words.
 pub(super) fn show_float_range(range: &RangeInclusive<f64>) -> String {
-    words(range, f64::MAX, f64::to_string)
+    words(range, &f64::MAX, f64::to_string)
 }
 
-fn words<T: PartialOrd>(range: &RangeInclusive<T>, unlimited: T, show: impl Fn(&T) -> String) -> String {
+fn words<T: PartialOrd>(range: &RangeInclusive<T>, unlimited: &T, show: impl Fn(&T) -> String) -> String {
     let start = show(range.start());
-    if *range.end() >= unlimited { format!("{start} or more") } else { format!("{start} to {}", show(range.end())) }
+    if range.end() >= unlimited { format!("{start} or more") } else { format!("{start} to {}", show(range.end())) }
 }
 
 /// `16777216` as `16,777,216`.

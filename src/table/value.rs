@@ -70,13 +70,11 @@ impl<'t> Table<'t> {
         problems: &mut Problems,
     ) -> Option<Duration> {
         let seconds = self.take_number(key, &range, " seconds", problems)?;
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(duration) => Some(duration),
-            Err(_) => {
-                self.blame(key, "out of range", "must be 0 or more seconds", problems);
-                None
-            }
+        let duration = Duration::try_from_secs_f64(seconds).ok();
+        if duration.is_none() {
+            self.blame(key, "out of range", "must be 0 or more seconds", problems);
         }
+        duration
     }
 
     fn take_number(
@@ -116,13 +114,13 @@ impl<'t> Table<'t> {
         let example = format!("{key} = \"{}\"", size::show(*range.start()));
         let bytes = match &taken.value {
             DeValue::Integer(value) => integer(value),
-            DeValue::String(text) => match size::read(text) {
-                Some(bytes) => Some(bytes),
-                None => {
+            DeValue::String(text) => {
+                let Some(bytes) = size::read(text) else {
                     let help = "write a whole number and one of B, KB, MB, GB, TB, KiB, MiB, GiB, TiB";
                     return taken.at.problem("no size", help, problems);
-                }
-            },
+                };
+                Some(bytes)
+            }
             other => return taken.at.wrong_type(other, &format!("a size, {wanted}"), &example, problems),
         };
         match bytes.filter(|bytes| range.contains(bytes)) {
