@@ -17,8 +17,7 @@ use ureq::{Agent, Body, RequestBuilder};
 
 use super::gzip::Gzip;
 use super::socket::{Dialer, ResolvedLater};
-use super::stop::Interruptible;
-use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Stop, tls};
+use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, tls};
 
 /// The most bytes of an answer that are kept: it is read for its reason.
 const BODY_KEPT_MAX: usize = 64 * 1024;

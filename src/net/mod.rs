@@ -20,5 +20,5 @@ pub(crate) mod script;
 pub use config::{Compression, HttpConfig};
 pub use error::{HttpError, HttpErrorKind};
 pub use http::{Answer, Http};
-pub use stop::Stop;
+pub use stop::{Interruptible, Stop};
 pub use url::{BaseUrl, InvalidUrl};

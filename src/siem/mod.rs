@@ -6,16 +6,18 @@
 
 mod cause;
 mod from_fn;
+mod splunk;
 mod verdict;
 
 use std::collections::BTreeMap;
 
 use crate::batch::{Batch, Shape};
 use crate::event::AuditEvent;
-use crate::net::Stop;
+use crate::net::{HttpError, HttpErrorKind, Stop};
 
 pub use cause::{Cause, CauseKind};
 pub use from_fn::{FromFn, from_fn};
+pub use splunk::{Splunk, SplunkConnection, SplunkError};
 pub use verdict::{Partial, Verdict};
 
 /// A destination of audit events.
@@ -68,6 +70,24 @@ pub trait Siem: Send + Sync + 'static {
         }
         batch.seal();
         self.send_batch(connection, &batch)
+    }
+}
+
+/// A request without an answer, as the reason why its events are not delivered.
+impl From<HttpError> for Cause {
+    fn from(error: HttpError) -> Self {
+        let kind = match error.kind() {
+            HttpErrorKind::Refused => CauseKind::ConnectionRefused,
+            HttpErrorKind::Unreachable => CauseKind::Unreachable,
+            HttpErrorKind::Reset => CauseKind::ConnectionReset,
+            HttpErrorKind::Timeout => CauseKind::Timeout,
+            HttpErrorKind::Dns => CauseKind::Dns,
+            HttpErrorKind::Tls => CauseKind::Tls,
+            HttpErrorKind::Garbage => CauseKind::Garbage,
+            HttpErrorKind::Request => CauseKind::Custom("request"),
+            HttpErrorKind::Stopped => CauseKind::Undelivered,
+        };
+        Self::new(kind).words(error.words())
     }
 }
 

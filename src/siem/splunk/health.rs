@@ -1,0 +1,65 @@
+//! Whether Splunk would take events: is the collector up, and is the token good?
+//!
+//! The collector's own health answers any token. A request without events shows whether the token is good: Splunk
+//! then misses the data (code 5), and nothing is written.
+
+use std::time::Instant;
+
+use super::read::{Reply, read};
+use super::{HEALTH_PATH, Splunk, SplunkConnection};
+use crate::net::{HttpError, HttpErrorKind};
+use crate::siem::{Health, Verdict};
+
+pub(super) fn check(splunk: &Splunk, connection: &mut SplunkConnection) -> Health {
+    let began = Instant::now();
+    let health = match examine(splunk, connection) {
+        Ok(()) => Health::healthy(),
+        Err(complaint) => Health::unhealthy(complaint),
+    };
+    let health = health.latency(began.elapsed()).detail("url", splunk.url.to_string());
+    match splunk.envelope.as_index() {
+        Some(index) => health.detail("index", index),
+        None => health,
+    }
+}
+
+fn examine(splunk: &Splunk, connection: &mut SplunkConnection) -> Result<(), String> {
+    let answer = connection.http.get(HEALTH_PATH, &[]).map_err(|error| unreachable(splunk, &error))?;
+    // Other answers leave it to the token's test to say what is wrong: not every collector has this page.
+    if answer.status == 429 || answer.status >= 500 {
+        let words = Reply::of(&answer, splunk.token.expose()).words;
+        return Err(format!("Splunk takes no events now: {words} (http {})", answer.status));
+    }
+    let answer = Splunk::post(connection, b"").map_err(|error| unreachable(splunk, &error))?;
+    let reply = Reply::of(&answer, splunk.token.expose());
+    let words = reply.words;
+    match (answer.status, reply.code, read(&answer, splunk.sent(0, 0))) {
+        (400, Some(5), _) | (_, _, Verdict::Accept) => Ok(()),
+        (401 | 403, ..) | (400, Some(1..=4 | 21 | 22), _) => Err(format!(
+            "Splunk refuses the token: {words}; check it under Settings > Data inputs > HTTP Event Collector"
+        )),
+        (200..=399 | 404 | 405, ..) => Err(format!(
+            "there is no HTTP Event Collector at {} (http {}): the URL is the collector's base, port 8088 by default",
+            splunk.url, answer.status
+        )),
+        (status, _, Verdict::Retry { .. }) => Err(format!("Splunk takes no events now: {words} (http {status})")),
+        (status, ..) => Err(format!("Splunk refuses requests: {words} (http {status})")),
+    }
+}
+
+fn unreachable(splunk: &Splunk, error: &HttpError) -> String {
+    let advice = match error.kind() {
+        HttpErrorKind::Refused => "; check the port (8088 by default) and that HTTP Event Collector is enabled",
+        HttpErrorKind::Dns => "; check the host's name",
+        HttpErrorKind::Unreachable | HttpErrorKind::Timeout => "; check the address and the firewalls on the way",
+        HttpErrorKind::Tls => {
+            "; check that the port speaks https, and name the certificate's issuer in SSL_CERT_FILE or set verify_ssl \
+             to false"
+        }
+        HttpErrorKind::Reset | HttpErrorKind::Garbage if !splunk.url.is_https() => {
+            "; check whether the port speaks https"
+        }
+        _ => "",
+    };
+    format!("Splunk at {} gives no answer: {error}{advice}", splunk.url)
+}

@@ -1,0 +1,222 @@
+//! Splunk, by its HTTP Event Collector (HEC).
+//!
+//! A batch is one request of concatenated envelopes. Splunk reads them in order and stops at the first that is wrong,
+//! keeping those before it: [`read`] turns what it says into the fate of each event. A success means that Splunk has
+//! queued the events, not yet that they are indexed: indexer acknowledgement is not asked for.
+
+mod envelope;
+mod health;
+mod read;
+
+use std::fmt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{FormatError, Health, Siem, Verdict};
+use crate::batch::{Batch, Shape};
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::net::{Answer, BaseUrl, Compression, Http, HttpConfig, HttpError, InvalidUrl, Stop};
+use crate::secret::Secret;
+
+use envelope::Envelope;
+use read::{Sent, read};
+
+const EVENT_PATH: &str = "/services/collector/event";
+const HEALTH_PATH: &str = "/services/collector/health";
+
+/// Splunk takes any white space between two events; a line each can be read by people too. The limits are Splunk's
+/// own defaults: a request's (`max_content_length`), and just below an event's (`maxEventSize`, 5 MB).
+const SHAPE: Shape =
+    Shape { batch_bytes_max: 838_860_800, event_bytes_max: 5_000_000, ..Shape::framed(b"", b"\n", b"") };
+
+/// Splunk's HTTP Event Collector.
+///
+/// ```
+/// use siem_forward::siem::Splunk;
+///
+/// let splunk = Splunk::new("https://splunk.example:8088", "00000000-0000-0000-0000-000000000000")?.index("audit");
+/// # Ok::<(), siem_forward::siem::SplunkError>(())
+/// ```
+pub struct Splunk {
+    url: BaseUrl,
+    token: Secret,
+    http: HttpConfig,
+    envelope: Envelope,
+}
+
+impl Splunk {
+    /// The collector at `url`, the base such as `https://splunk.example:8088`, with a token of its own.
+    ///
+    /// By default events go to the token's index, with source `siem-forward`, sourcetype `siem_forward:audit` and the
+    /// machine's name as host.
+    ///
+    /// # Errors
+    /// When the URL is no base URL, or the token is empty or holds what no header can hold.
+    pub fn new(url: impl AsRef<str>, token: impl Into<Secret>) -> Result<Self, SplunkError> {
+        let url: BaseUrl = url.as_ref().parse()?;
+        if url.prefix().contains("/services/collector") {
+            return Err(SplunkError::Path);
+        }
+        let token = token.into();
+        if token.expose().is_empty() {
+            return Err(SplunkError::EmptyToken);
+        }
+        if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SplunkError::TokenCharacters);
+        }
+        Ok(Self { url, token, http: HttpConfig::default(), envelope: Envelope::of_this_machine() })
+    }
+
+    /// The index, which the token must allow. Default, and where empty: the token's own.
+    #[must_use]
+    pub fn index(mut self, index: impl Into<String>) -> Self {
+        self.envelope.index(index.into());
+        self
+    }
+
+    /// The source. Default `siem-forward`; where empty, Splunk names it after the token.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.envelope.source(source.into());
+        self
+    }
+
+    /// The sourcetype. Default `siem_forward:audit`; where empty, the token's own.
+    #[must_use]
+    pub fn sourcetype(mut self, sourcetype: impl Into<String>) -> Self {
+        self.envelope.sourcetype(sourcetype.into());
+        self
+    }
+
+    /// The host. Default the machine's name; where empty, Splunk takes the address that it sees.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.envelope.host(host.into());
+        self
+    }
+
+    /// How requests are made, all of it.
+    #[must_use]
+    pub fn http(mut self, http: HttpConfig) -> Self {
+        self.http = http;
+        self
+    }
+
+    /// How bodies are compressed. Default gzip, which HEC takes everywhere.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.http.compression = compression;
+        self
+    }
+
+    /// How long a whole request may take. Default 30 s, recommended 5–10 s where the network is near.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.http.timeout = timeout;
+        self
+    }
+
+    fn post(connection: &mut SplunkConnection, body: &[u8]) -> Result<Answer, HttpError> {
+        let headers = [
+            ("Authorization", connection.authorization.as_str()),
+            ("Content-Type", "application/json"),
+            ("X-Splunk-Request-Channel", connection.channel.as_str()),
+        ];
+        connection.http.post(EVENT_PATH, &headers, body)
+    }
+
+    fn sent(&self, events: usize, bytes: usize) -> Sent<'_> {
+        Sent { events, bytes, token: self.token.expose() }
+    }
+}
+
+impl Siem for Splunk {
+    type Connection = SplunkConnection;
+
+    fn siem_type(&self) -> &'static str {
+        "splunk"
+    }
+
+    fn destination(&self) -> String {
+        match self.envelope.as_index() {
+            Some(index) => format!("{} index {index}", self.url),
+            None => self.url.to_string(),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        SHAPE
+    }
+
+    fn connect(&self, stop: &Stop) -> Result<SplunkConnection, Verdict> {
+        let http = Http::new(&self.url, &self.http, stop).map_err(|error| Verdict::retry(error.into()))?;
+        Ok(SplunkConnection {
+            http,
+            authorization: Zeroizing::new(format!("Splunk {}", self.token.expose())),
+            channel: EventId::generate(Timestamp::now()).to_string(),
+        })
+    }
+
+    #[inline]
+    fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
+        self.envelope.write(event, body);
+        Ok(())
+    }
+
+    fn send_batch(&self, connection: &mut SplunkConnection, batch: &Batch) -> Verdict {
+        match Self::post(connection, batch.body()) {
+            Ok(answer) => read(&answer, self.sent(batch.len(), batch.body().len())),
+            Err(error) => Verdict::retry(error.into()),
+        }
+    }
+
+    fn health_check(&self, connection: &mut SplunkConnection) -> Health {
+        health::check(self, connection)
+    }
+}
+
+/// The token stays unseen.
+impl fmt::Debug for Splunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, token, http, envelope } = self;
+        let mut f = f.debug_struct("Splunk");
+        f.field("url", &format_args!("{url}")).field("token", token).field("envelope", envelope).field("http", http);
+        f.finish()
+    }
+}
+
+/// One sender's connection to Splunk, with a channel of its own.
+pub struct SplunkConnection {
+    http: Http,
+    authorization: Zeroizing<String>,
+    /// A GUID that stands for this sender; needed where the token has indexer acknowledgement on.
+    channel: String,
+}
+
+impl fmt::Debug for SplunkConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SplunkConnection").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+/// What was given does not describe a collector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplunkError {
+    /// The URL is no base URL.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// The URL holds the collector's own path.
+    #[error("the URL is the base, such as https://splunk.example:8088: leave out /services/collector")]
+    Path,
+    /// There is no token.
+    #[error("the token is empty")]
+    EmptyToken,
+    /// The token cannot stand in a header.
+    #[error("the token holds a space, a line end or another character that no token has")]
+    TokenCharacters,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! What an answer of HEC means for the events: one pure function.
+//!
+//! HEC reads a request's events in order. At the first one that is wrong it stops and says its number (from 0): those
+//! before it are kept, it and those behind it are not. Sending them all again would double the first ones.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::net::Answer;
+use crate::siem::{Cause, CauseKind, Partial, Verdict};
+
+/// From this size on, "invalid data format" at event 0 may mean that the body was too large: Splunk Cloud says so
+/// instead of 413, and its documented limit is 1 MB.
+const SUSPECT_BYTES: usize = 1_000_000;
+/// Of an answer that is not HEC's, the first characters are words enough.
+const WORDS_CHARS_MAX: usize = 200;
+
+/// What was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) events: usize,
+    /// The body's size, uncompressed.
+    pub(super) bytes: usize,
+    /// Removed from any words, should somebody on the way repeat it.
+    pub(super) token: &'a str,
+}
+
+/// What Splunk says, as far as it can be read.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) code: Option<i64>,
+    /// Splunk's text and code, else the beginning of the body.
+    pub(super) words: String,
+    /// The number of the first event that was not taken.
+    invalid_event_number: Option<usize>,
+}
+
+impl Reply {
+    pub(super) fn of(answer: &Answer, token: &str) -> Self {
+        // An object and nothing else: what is not HEC's must not be mistaken for its success.
+        let object: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let code = object.get("code").and_then(Value::as_i64);
+        let number = object.get("invalid-event-number").and_then(Value::as_u64);
+        let words = match (object.get("text").and_then(Value::as_str), code) {
+            (Some(text), Some(code)) => format!("{} (code {code})", readable(text)),
+            (Some(text), None) => readable(text),
+            (None, Some(code)) => format!("code {code}"),
+            (None, None) => readable(&String::from_utf8_lossy(&answer.body)),
+        };
+        Self {
+            code,
+            words: if token.is_empty() { words } else { words.replace(token, "…") },
+            invalid_event_number: number.and_then(|number| usize::try_from(number).ok()),
+        }
+    }
+}
+
+/// On one line, and not long.
+fn readable(text: &str) -> String {
+    let text = text.trim().chars().take(WORDS_CHARS_MAX);
+    text.map(|character| if character.is_control() { ' ' } else { character }).collect()
+}
+
+/// The verdict on the batch.
+pub(super) fn read(answer: &Answer, sent: Sent<'_>) -> Verdict {
+    let reply = Reply::of(answer, sent.token);
+    let cause = Cause::http(answer.status).words(reply.words.as_str());
+    match (answer.status, reply.code) {
+        // 24 and 25: taken too, but the queue, or that of acknowledgements, is filling up.
+        (200, Some(0 | 24 | 25)) => Verdict::Accept,
+        (400, code) => refused(code, &reply, cause, sent, answer.retry_after),
+        (413, _) => Verdict::Reject(Cause::new(CauseKind::TooLarge).words(reply.words)),
+        (503, Some(9)) => busy(reply.invalid_event_number, cause, sent.events, answer.retry_after),
+        (501, _) => Verdict::Halt(cause),
+        (408 | 425 | 429 | 500..=599, _) => Verdict::Retry { after: answer.retry_after, cause },
+        // A token (401, 403) or an address (3xx, 404, 405, 415, …) that is wrong for whatever we send.
+        (300..=499, _) => Verdict::Halt(cause),
+        // "Success" in other words is not Splunk's: nothing says that the events are held.
+        _ => Verdict::retry(Cause::new(CauseKind::Garbage).words(format!("http {}: {}", answer.status, reply.words))),
+    }
+}
+
+/// A 400: the code tells whether one event, the batch or the configuration is wrong.
+fn refused(code: Option<i64>, reply: &Reply, cause: Cause, sent: Sent<'_>, after: Option<Duration>) -> Verdict {
+    match (code, reply.invalid_event_number) {
+        (Some(6), Some(0)) if sent.events > 1 && sent.bytes > SUSPECT_BYTES => {
+            Verdict::Reject(Cause::new(CauseKind::TooLarge).words(reply.words.as_str()))
+        }
+        // The format, no event, a blank event, the indexed fields: the first event that is wrong is named.
+        (Some(6 | 12 | 13 | 15), Some(bad)) if bad < sent.events => {
+            Verdict::Partial(Partial::new().reject(bad, cause).resend(bad + 1..sent.events))
+        }
+        // The token (1 to 4, 21, 22), the index (7), the channel (10, 11, 28), acknowledgement (14), the token in the
+        // query (16): the same for all events of this destination.
+        (Some(1..=4 | 7 | 10 | 11 | 14 | 16 | 21 | 22 | 28), _) => Verdict::Halt(cause),
+        // An error inside (8), busy or full (9, 18 to 20, 26, 27), shutting down (23), whatever the status says.
+        (Some(8 | 9 | 18..=20 | 23 | 26 | 27), _) => Verdict::Retry { after, cause },
+        // No data (5), a culprit that is not named or does not exist, an unknown code: halving finds it.
+        _ => Verdict::Reject(cause),
+    }
+}
+
+/// Too busy, perhaps in the middle of the batch: those before `number` are taken.
+fn busy(number: Option<usize>, cause: Cause, events: usize, after: Option<Duration>) -> Verdict {
+    match number {
+        Some(taken) if taken > 0 && taken < events => {
+            Verdict::Partial(Partial::new().resend(taken..events).retry(after, cause))
+        }
+        _ => Verdict::Retry { after, cause },
+    }
+}
