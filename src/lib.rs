@@ -14,9 +14,14 @@ mod ledger;
 mod dead_letter;
 mod engine;
 #[cfg(feature = "cli")]
-pub mod input;
+mod input;
+#[cfg(feature = "cli")]
+mod config;
 #[cfg(feature = "cli")]
 pub mod receiver;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 
 pub use batch::{Batch, Mark, Shape};
 pub use engine::{

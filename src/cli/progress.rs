@@ -38,8 +38,7 @@ impl Progress {
             let of = self.total.map_or(String::new(), |total| format!(" of {}", count(total)));
             let speed = count(rate(done, self.begun.elapsed()));
             // Where standard error is gone there is nobody to tell.
-            let written =
-                writeln!(std::io::stderr(), "{}{of} {} delivered, {speed}/s {note}", count(done), self.noun);
+            let written = writeln!(std::io::stderr(), "{}{of} {} delivered, {speed}/s {note}", count(done), self.noun);
             drop(written);
         }
     }

@@ -64,7 +64,8 @@ const REASONS: [&str; 5] = [
     "outside of office hours (Europe/Zürich), no on-call duty found for this user",
     "rule 17 ⟶ deny: destination is on the watch list ⚠",
 ];
-const SENTENCE: &str = "SELECT id, owner, amount, currency FROM ledger WHERE account = ? AND booked BETWEEN ? AND ? -- ";
+const SENTENCE: &str =
+    "SELECT id, owner, amount, currency FROM ledger WHERE account = ? AND booked BETWEEN ? AND ? -- ";
 
 /// A source of sample events.
 #[derive(Debug)]

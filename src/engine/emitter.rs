@@ -46,34 +46,39 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// All that is usual is asked first, of the event where it lies, so that it is moved once: into its slot.
     #[inline]
     fn push(&self, event: AuditEvent) -> Result<(), Refused> {
         let until_check = UNTIL_CHECK.get();
-        if until_check == 0 {
-            return self.push_checked(event);
+        let usual = event.text.capacity() <= Pool::BUFFER_BYTES && event.text.len() <= self.event_bytes_max;
+        if until_check == 0 || !usual {
+            return self.push_unusual(event);
         }
         UNTIL_CHECK.set(until_check - 1);
-        self.push_unchecked(event)
-    }
-
-    #[inline]
-    fn push_unchecked(&self, event: AuditEvent) -> Result<(), Refused> {
-        let capacity = event.text.capacity();
-        if capacity > Pool::BUFFER_BYTES {
-            return self.push_large(event, capacity);
-        }
-        if event.text.len() > self.event_bytes_max {
-            return Err(Refused::TooLarge(event));
-        }
         self.ring.try_push(event).map_err(Refused::from)
     }
 
-    /// Reserves the bytes of an event above 1 KB, which the pool's memory does not cover.
     #[cold]
-    fn push_large(&self, event: AuditEvent, capacity: usize) -> Result<(), Refused> {
+    fn push_unusual(&self, event: AuditEvent) -> Result<(), Refused> {
+        if UNTIL_CHECK.get() == 0 {
+            if IS_WORKER.get() {
+                return Err(Refused::OwnThread(event));
+            }
+            if std::process::id() != self.process {
+                EventId::reseed();
+                return Err(Refused::Forked(event));
+            }
+            UNTIL_CHECK.set(FORK_CHECK_EVENTS);
+        }
+        UNTIL_CHECK.set(UNTIL_CHECK.get() - 1);
+        let capacity = event.text.capacity();
         if event.text.len() > self.event_bytes_max {
             return Err(Refused::TooLarge(event));
         }
+        if capacity <= Pool::BUFFER_BYTES {
+            return self.ring.try_push(event).map_err(Refused::from);
+        }
+        // Above 1 KB: bytes that the pool's memory does not cover.
         if !self.bytes.reserve(capacity) {
             return Err(if self.ring.is_closed() { Refused::Closed(event) } else { Refused::Full(event) });
         }
@@ -81,19 +86,6 @@ impl Gate {
             self.bytes.give_back(capacity);
             refused.into()
         })
-    }
-
-    #[cold]
-    fn push_checked(&self, event: AuditEvent) -> Result<(), Refused> {
-        if IS_WORKER.get() {
-            return Err(Refused::OwnThread(event));
-        }
-        if std::process::id() != self.process {
-            EventId::reseed();
-            return Err(Refused::Forked(event));
-        }
-        UNTIL_CHECK.set(FORK_CHECK_EVENTS - 1);
-        self.push_unchecked(event)
     }
 
     /// The true reason of a refusal, counted. Cold: whoever is refused has time.

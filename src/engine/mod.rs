@@ -22,5 +22,7 @@ mod settings;
 pub use builder::{Builder, StartError};
 pub use emitter::{Emitter, Refused};
 pub use forwarder::Forwarder;
+#[cfg(feature = "cli")]
+pub(crate) use pipeline::chain;
 pub use report::Report;
 pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};

@@ -90,7 +90,7 @@ impl<Q> Ring<Q> {
         Q: Slots<T>,
     {
         if self.is_closed() {
-            return Err(NotPushed::Closed(value));
+            return self.not_pushed(Some(value));
         }
         match self.slots.push(Some(value)) {
             Ok(()) => Ok(()),

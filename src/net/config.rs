@@ -53,6 +53,29 @@ impl HttpConfig {
     }
 }
 
+#[cfg(feature = "cli")]
+impl HttpConfig {
+    /// Takes the keys of HTTP out of a pipeline's table; an absent key is its default.
+    pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {
+        let default = Self::default();
+        let day = DURATION_MAX.as_secs_f64();
+        let compression = [("none", Compression::None), ("gzip", Compression::Gzip)];
+        let timeout = table.take_seconds("timeout_seconds", 0.001..=day, problems).unwrap_or(default.timeout);
+        let connect_timeout = table.take_seconds("connect_timeout_seconds", 0.001..=day, problems);
+        let bytes_min = table.take_bytes("compression_bytes_min", 0..=1_000_000_000, problems);
+        Self {
+            timeout,
+            connect_timeout: connect_timeout.unwrap_or(default.connect_timeout),
+            verify_ssl: table.take_bool("verify_ssl", problems).unwrap_or(default.verify_ssl),
+            compression: table.take_choice("compression", &compression, problems).unwrap_or_default(),
+            compression_bytes_min: bytes_min
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .unwrap_or(default.compression_bytes_min),
+            connection_age_max: default.connection_age_max,
+        }
+    }
+}
+
 /// How bodies are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

@@ -6,6 +6,8 @@
 
 mod envelope;
 mod health;
+#[cfg(feature = "cli")]
+mod keys;
 mod read;
 
 use std::fmt;

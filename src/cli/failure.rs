@@ -1,0 +1,39 @@
+//! Why a command could not do its work.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::engine::StartError;
+use crate::siem::SplunkError;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}", crate::engine::chain(.0))]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Splunk(#[from] SplunkError),
+    #[error("the receiver cannot listen on {address}: {source}")]
+    Listen { address: String, source: io::Error },
+    #[error("{} cannot be opened: {source}", path.display())]
+    Open { path: PathBuf, source: io::Error },
+    #[error("standard output cannot be written: {0}")]
+    Output(io::Error),
+    #[error("a thread cannot be started: {0}")]
+    Thread(io::Error),
+    #[error("signals cannot be handled: {0}")]
+    Signals(io::Error),
+}
+
+impl Failure {
+    /// 2 where the user has to change something, 1 where the machine refused.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Output(_) | Self::Thread(_) | Self::Signals(_) => ExitCode::from(1),
+            _ => ExitCode::from(2),
+        }
+    }
+}

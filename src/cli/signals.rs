@@ -1,0 +1,46 @@
+//! SIGTERM and SIGINT, counted: the first asks to end, the second to end now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::failure::Failure;
+
+/// How many have come.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended(Arc<AtomicUsize>);
+
+impl Ended {
+    /// Begins to count, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub(crate) fn watch() -> Result<Self, Failure> {
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::Signals)?;
+        let ended = Self(Arc::default());
+        let count = Arc::clone(&ended.0);
+        let watch = move || {
+            for _ in signals.forever() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(Failure::Thread)?;
+        Ok(ended)
+    }
+
+    /// Whether to end: stop taking new work, deliver what was taken.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.times() >= 1
+    }
+
+    /// Whether to end now.
+    pub(crate) fn is_urged(&self) -> bool {
+        self.times() >= 2
+    }
+
+    fn times(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
