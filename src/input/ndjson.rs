@@ -1,0 +1,185 @@
+//! One line of JSON into one event.
+
+use simd_json::{Buffers, Deserializer, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
+
+use serde::de::DeserializeSeed;
+
+use crate::event::{AuditEvent, EventSeed, TextBuffer};
+
+/// How deep a line may be nested before the parser gives up; the event's own limit for details lies below.
+const DEPTH_MAX: usize = 128;
+
+/// Why a line cannot become an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// The line is longer than allowed.
+    #[error("the line has {bytes} bytes, {bytes_max} are allowed")]
+    TooLong {
+        /// How many bytes it has.
+        bytes: u64,
+        /// How many are allowed.
+        bytes_max: usize,
+    },
+    /// The line is no text.
+    #[error("not UTF-8 from byte {byte} on")]
+    NotUtf8 {
+        /// The first byte that is wrong, from 1.
+        byte: usize,
+    },
+    /// The line is no JSON, or has numbers beyond 64 bits.
+    #[error("not JSON: {0}")]
+    NotJson(String),
+    /// The line is JSON, but no object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// The object is no event: the key and what is wrong with it.
+    #[error("{0}")]
+    NotAnEvent(String),
+}
+
+/// Parses lines. It keeps its memory from one to the next.
+pub(super) struct Parser {
+    buffers: Buffers,
+    tape: Tape<'static>,
+    /// A copy of the line: parsing overwrites it, and a rejection shows the original.
+    scratch: Vec<u8>,
+}
+
+impl Parser {
+    pub(super) fn new() -> Self {
+        Self { buffers: Buffers::with_max_depth(1024, DEPTH_MAX), tape: Tape::null(), scratch: Vec::new() }
+    }
+
+    /// Parses a line into an event that owns this buffer, which is lost where there is none.
+    pub(super) fn parse(&mut self, line: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(line);
+        self.scratch.resize(line.len() + INPUT_PADDING, b' ');
+        let mut tape = std::mem::replace(&mut self.tape, Tape::null());
+        let filled = fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape);
+        let mut deserializer = Deserializer::from_tape(tape);
+        let event = filled.and_then(|()| EventSeed { buffer }.deserialize(&mut deserializer));
+        self.tape = deserializer.into_tape().reset();
+        event.map_err(|error| explain(line, error.error()))
+    }
+}
+
+/// Why a line was not read, in the words of a parser that knows where the mistake is.
+#[cold]
+fn explain(line: &[u8], error: &ErrorType) -> Unreadable {
+    match error {
+        ErrorType::Serde(reason) => return Unreadable::NotAnEvent(reason.clone()),
+        ErrorType::DepthLimitExceeded => return Unreadable::NotAnEvent("nested too deep".to_owned()),
+        _ => {}
+    }
+    if let Err(error) = std::str::from_utf8(line) {
+        return Unreadable::NotUtf8 { byte: error.valid_up_to() + 1 };
+    }
+    match serde_json::from_slice::<serde_json::Value>(line) {
+        // There is one line, and its number is ours to tell.
+        Err(error) => Unreadable::NotJson(error.to_string().replace(" at line 1 column ", " at byte ")),
+        Ok(_) if !line.trim_ascii_start().starts_with(b"{") => Unreadable::NotAnObject,
+        Ok(_) => Unreadable::NotJson("a number is beyond 64 bits".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEAD: &str = r#""timestamp":"2026-01-01T00:00:00Z","event_type":"user_login","severity":"low""#;
+
+    fn parse(line: &str) -> Result<AuditEvent, Unreadable> {
+        Parser::new().parse(line.as_bytes(), TextBuffer::with_capacity(64))
+    }
+
+    fn reason(line: &[u8]) -> String {
+        Parser::new().parse(line, TextBuffer::with_capacity(64)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_reason_says_what_is_wrong() {
+        for (line, expected) in [
+            (&b"{\"a\":\"\xff\"}"[..], "not UTF-8 from byte 7 on"),
+            (b"[1,2]", "not a JSON object"),
+            (b"\"text\"", "not a JSON object"),
+            (b"17", "not a JSON object"),
+            (b"null", "not a JSON object"),
+            (b"hello", "not JSON: expected value at byte 1"),
+            (b"{\"a\":1", "not JSON: EOF while parsing an object at byte 6"),
+            (b"{\"a\" 1}", "not JSON: expected `:` at byte 6"),
+            (b"{\"a\":01}", "not JSON: invalid number at byte 7"),
+            (b"{\"a\":\"\x01\"}", "not JSON: control character"),
+            (b"{\"a\":\"\\ud800\"}", "not JSON: unexpected end of hex escape"),
+            (b"{\"a\":1,}", "not JSON: trailing comma at byte 8"),
+            (b"{\"severity\":\"worst\"}", "severity: unknown severity: it is low, medium, high or critical"),
+            (b"{\"a\":1,\"a\":1}", "the key \"a\" is repeated"),
+            (b"{}", "timestamp is missing"),
+        ] {
+            let reason = reason(line);
+            assert!(reason.starts_with(expected), "{}: {reason}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn what_follows_the_object_is_an_error() {
+        assert!(parse(&format!("{{{HEAD}}}")).is_ok());
+        assert!(parse(&format!(" {{{HEAD}}} \t\r")).is_ok());
+        for trailing in ["x", "{}", ",", "}", " null", "\0", "\"", "\u{a0}"] {
+            let reason = parse(&format!("{{{HEAD}}}{trailing}")).unwrap_err().to_string();
+            assert!(reason.starts_with("not JSON: trailing characters at byte "), "{trailing:?}: {reason}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_an_error_and_not_rounded() {
+        for number in ["18446744073709551616", "-9223372036854775809", "1e999"] {
+            let reason = parse(&format!("{{{HEAD},\"details\":{{\"n\":{number}}}}}")).unwrap_err().to_string();
+            assert!(reason.starts_with("not JSON: "), "{number}: {reason}");
+        }
+    }
+
+    #[test]
+    fn deep_lines_are_an_error_and_not_a_crash() {
+        for depth in [60, 100, 200, 2000, 200_000] {
+            let line = format!("{{{HEAD},\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+            assert_eq!(parse(&line).is_ok(), depth < 64, "{depth}");
+            assert!(parse(&"[".repeat(depth)).is_err());
+            assert!(parse(&"{\"a\":".repeat(depth)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_rejected_line_does_not_spoil_the_next() {
+        let mut parser = Parser::new();
+        let good = format!("{{{HEAD},\"user_id\":\"u\\n1\"}}");
+        for bad in ["{", "[]", "{\"severity\":1}", "\u{0}"] {
+            assert!(parser.parse(bad.as_bytes(), TextBuffer::with_capacity(64)).is_err());
+            let event = parser.parse(good.as_bytes(), TextBuffer::with_capacity(64)).unwrap();
+            assert_eq!(event.user_id(), Some("u\n1"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic_and_are_no_event(line in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Parser::new().parse(&line, TextBuffer::with_capacity(64)).is_err());
+        }
+
+        #[test]
+        fn damaged_lines_are_read_as_serde_json_reads_them(at in 0usize..200, byte: u8) {
+            let mut line = format!("{{{HEAD},\"user_id\":\"ü\\n\",\"details\":{{\"n\":[1.5,true,null,{{}}]}}}}").into_bytes();
+            let at = at % line.len();
+            line[at] = byte;
+            let read = Parser::new().parse(&line, TextBuffer::with_capacity(64));
+            let other = serde_json::from_slice::<AuditEvent>(&line);
+            prop_assert_eq!(read.is_ok(), other.is_ok(), "{:?} {:?}", read, other);
+            if let (Ok(read), Ok(other)) = (read, other) {
+                prop_assert_eq!(read.details(), other.details());
+                prop_assert_eq!(read.user_id(), other.user_id());
+            }
+        }
+    }
+}
