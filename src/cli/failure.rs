@@ -6,12 +6,17 @@ use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::engine::StartError;
+use crate::input::OpenError;
 use crate::siem::SplunkError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Input(#[from] OpenError),
+    #[error("the pipeline {pipeline} has enabled = false: there is nothing to run")]
+    Disabled { pipeline: String },
     #[error("{}", crate::engine::chain(.0))]
     Start(#[from] StartError),
     #[error(transparent)]

@@ -4,14 +4,17 @@
 //! was not, or a line was unreadable; 2 bad usage or configuration.
 
 mod demo;
-mod figures;
 mod failure;
+mod feed;
+mod figures;
 mod log;
 mod progress;
 mod receive;
 mod report;
+mod run;
 mod sample;
 mod signals;
+mod source;
 mod usage;
 
 use std::io::Write;
@@ -39,6 +42,8 @@ Exit codes: 0 all delivered; 1 something was not, or a line was unreadable; 2 ba
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Forward audit events from NDJSON to a SIEM
+    Run(run::RunArguments),
     /// Show the engine at work, against a receiver of its own
     Demo(demo::DemoArguments),
     /// Play a Splunk HTTP Event Collector, to test against
@@ -51,6 +56,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::install();
     let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Receive(arguments) => receive::receive(&arguments),
     };

@@ -150,7 +150,7 @@ impl RunReport {
     }
 
     /// What happened to the events.
-    fn sentence(&self) -> String {
+    pub(crate) fn sentence(&self) -> String {
         let mut text = self.pipeline.1.to_string();
         if let Some(lines) = self.lines.as_ref().filter(|lines| lines.unreadable > 0) {
             let place = lines.rejected.as_ref().map_or(String::new(), |path| format!(", see {path}"));

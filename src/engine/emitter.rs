@@ -12,6 +12,8 @@ use crossbeam_utils::{Backoff, CachePadded};
 
 use super::pipeline::Pipeline;
 use super::ring::{NotPushed, Ring};
+#[cfg(feature = "cli")]
+use crate::event::TextBuffer;
 use crate::event::{AuditEvent, EventBuilder, EventId, EventType, Pool, Severity, now};
 use crate::ledger::RefusedReason;
 
@@ -190,6 +192,12 @@ impl Emitter {
                 backoff.snooze();
             }
         }
+    }
+
+    /// An empty buffer from the pool, for an event that is built elsewhere.
+    #[cfg(feature = "cli")]
+    pub(crate) fn buffer(&self) -> TextBuffer {
+        self.gate.pool.take()
     }
 
     /// Begins an event in a pooled buffer, created now; [`EventBuilder::try_send`] hands it in.

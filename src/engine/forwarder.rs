@@ -103,6 +103,11 @@ impl Forwarder {
         &self.config
     }
 
+    /// Where it sends to, without secrets.
+    pub fn destination(&self) -> &str {
+        &self.pipeline.origin.destination
+    }
+
     /// Refuses new events, delivers what was accepted, and ends the threads; at the deadline what is left goes to the
     /// dead letter. Ends within half a second of the deadline, whatever the destination does. A second call returns
     /// the first one's report.

@@ -21,6 +21,15 @@ pub enum Unreadable {
         /// How many are allowed.
         bytes_max: usize,
     },
+    /// The event in the line is larger than `event_bytes_max`.
+    #[error("the event has {bytes} bytes of text, more than event_bytes_max")]
+    TooLarge {
+        /// How many bytes of text it has.
+        bytes: usize,
+    },
+    /// The line was read, but the program ended before there was room for it.
+    #[error("read, but not accepted before the end; forward it again")]
+    NotAccepted,
     /// The line is no text.
     #[error("not UTF-8 from byte {byte} on")]
     NotUtf8 {

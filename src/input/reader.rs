@@ -8,6 +8,7 @@ use super::lines::{Line, Lines};
 use super::ndjson::{Parser, Unreadable};
 use super::{OpenError, RejectedLine, Source};
 use crate::event::{AuditEvent, Pool, TextBuffer};
+use crate::format::json;
 
 /// Where an event takes its buffer from.
 type Buffers = Box<dyn FnMut() -> TextBuffer + Send>;
@@ -102,6 +103,14 @@ impl Reader {
     /// The source that is being read and the number of its last line; `None` before the first and after the last.
     pub fn position(&self) -> Option<(&str, u64)> {
         self.current.as_ref().map(|current| (current.name.as_str(), self.lines.number()))
+    }
+
+    /// The last line as a rejected one, where its event came back: its text is the event's own layout.
+    pub(crate) fn reject(&self, event: &AuditEvent, reason: Unreadable) -> RejectedLine {
+        let (file, line) = self.position().unwrap_or_default();
+        let mut text = Vec::new();
+        json::write(event, &mut text);
+        RejectedLine::new(file, line, reason, &text)
     }
 
     /// Opens the next source; `None` when there is none.

@@ -1,0 +1,178 @@
+//! `run`: NDJSON in, a SIEM out, and an account of every line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::feed::{Fed, Feed};
+use super::figures::count;
+use super::progress::Progress;
+use super::report::{Lines, RunReport};
+use super::signals::Ended;
+use super::source::StandardInput;
+use super::usage::{peak_memory, process_cpu};
+use super::{exit_code, print, tell};
+use crate::config::Config;
+use crate::engine::{Forwarder, Report};
+use crate::event::monotonic;
+use crate::input::{Reader, RejectedFile, Source};
+
+/// A line may be this much longer than the event in it: JSON can write a character in six, and takes keys and quotes.
+const LINE_BYTES_PER_EVENT_BYTE: usize = 6;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RunArguments {
+    /// The configuration: a TOML file with one pipeline, such as [siem.splunk]
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Files to read, in this order; standard input without it
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    input: Vec<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  siem-forward run --config siem.toml < audit.ndjson
+  tail -F audit.ndjson | siem-forward run --config siem.toml
+  siem-forward run --config siem.toml --input monday.ndjson tuesday.ndjson --json
+
+A line is one event:
+  {\"timestamp\":\"2026-01-01T00:00:00Z\",\"event_type\":\"user_login\",\"severity\":\"low\",\"user_id\":\"u-17\"}
+One that cannot become an event goes to `[input] rejected`, with its file, line number and reason.
+SIGTERM, SIGINT and the end of the input deliver what was read; a second signal gives up on it.";
+
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    let config = Config::load(&arguments.config)?;
+    if !config.pipeline.siem.enabled {
+        return Err(Failure::Disabled { pipeline: config.pipeline.name });
+    }
+    let ended = Ended::watch()?;
+    let control = Control::new(config.pipeline.siem.drain_timeout);
+    let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
+    let reader = Reader::open(sources(arguments, &control), event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
+    let rejected = config.input.rejected.clone();
+    let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
+    let name = config.pipeline.name.clone();
+    let forwarder = config.pipeline.builder().start()?;
+    let feed = Feed::new(reader, rejected_file, &forwarder);
+    let begun = Instant::now();
+    let (fed, report) = feed_and_drain(feed, &forwarder, &control, &ended);
+    let result = RunReport {
+        title: format!("{} events to {}", count(fed.offered), forwarder.destination()),
+        pipeline: (name, report),
+        elapsed: begun.elapsed(),
+        emit: fed.emit(),
+        cpu: vec![("process", process_cpu())],
+        peak_memory: peak_memory(),
+        receiver: None,
+        lines: Some(Lines { unreadable: fed.unreadable, rejected: rejected.map(|path| path.display().to_string()) }),
+        offered: fed.offered,
+    };
+    if arguments.json {
+        tell(&result.sentence());
+        print(&format!("{}\n", result.to_json()))?;
+    } else {
+        print(&result.to_text())?;
+    }
+    Ok(exit_code(result.is_complete() && !fed.is_broken))
+}
+
+fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
+    RejectedFile::open(path).map_err(|source| Failure::Open { path: path.to_owned(), source })
+}
+
+fn sources(arguments: &RunArguments, control: &Control) -> Vec<Source> {
+    if arguments.input.is_empty() {
+        return vec![Source::reader("-", StandardInput::new(Arc::clone(&control.stop)))];
+    }
+    arguments.input.iter().map(Source::file).collect()
+}
+
+/// How the main thread ends the feeding one.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// No more is read.
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Until when a line that was read may wait for room, in monotonic nanoseconds.
+    room_until: AtomicU64,
+    drain_timeout: Duration,
+}
+
+impl Control {
+    fn new(drain_timeout: Duration) -> Self {
+        Self { stop: Arc::default(), room_until: AtomicU64::new(u64::MAX), drain_timeout }
+    }
+
+    /// Whether a line that was read may still wait for room.
+    pub(crate) fn may_wait(&self) -> bool {
+        // Relaxed, as all of this: a poll later is soon enough.
+        monotonic() < self.room_until.load(Ordering::Relaxed)
+    }
+
+    /// Asks to end: half of the drain's time is for what was read and waits for room, the rest for delivering.
+    fn stop(&self) {
+        if !self.stop.swap(true, Ordering::Relaxed) {
+            let half = u64::try_from(self.drain_timeout.as_nanos() / 2).unwrap_or(u64::MAX);
+            self.room_until.fetch_min(monotonic().saturating_add(half), Ordering::Relaxed);
+            tell("ending: what was read is delivered; a second signal gives up on it");
+        }
+    }
+
+    fn stop_now(&self) {
+        self.room_until.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Feeds the input to the forwarder and drains, on a thread of its own; this one shows progress and heeds signals.
+fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &Ended) -> (Fed, Report) {
+    let unreadable = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let unreadable = &unreadable;
+        let work = scope.spawn(move || {
+            let fed = feed.run(control, unreadable);
+            let timeout =
+                if control.stop.load(Ordering::Relaxed) { control.drain_timeout / 2 } else { control.drain_timeout };
+            (fed, forwarder.drain(timeout))
+        });
+        let mut progress = Progress::new("events", None);
+        while !work.is_finished() {
+            thread::sleep(Duration::from_millis(20));
+            if ended.is_asked() {
+                control.stop();
+            }
+            if ended.is_urged() {
+                control.stop_now();
+                forwarder.abort();
+            }
+            show(&mut progress, forwarder, unreadable.load(Ordering::Relaxed));
+        }
+        progress.finish();
+        // The feed does not panic; should it, nothing is known of the input, and the books still are.
+        work.join().unwrap_or_else(|_| (Fed::default(), forwarder.drain(control.drain_timeout)))
+    })
+}
+
+fn show(progress: &mut Progress, forwarder: &Forwarder, unreadable: u64) {
+    let metrics = forwarder.metrics();
+    let health = forwarder.health();
+    let mut note = format!("{} queued", count(metrics.queue_size as u64));
+    for (number, what) in [(unreadable, "unreadable"), (metrics.batches_failed, "failed requests")] {
+        if number > 0 {
+            note.push_str(&format!(", {} {what}", count(number)));
+        }
+    }
+    if let Some(reason) = health.error_message {
+        note.push_str(&format!(", {reason}"));
+    }
+    progress.set(metrics.events_sent, &note);
+}
