@@ -14,7 +14,7 @@ mod ledger;
 mod dead_letter;
 mod engine;
 #[cfg(feature = "cli")]
-mod input;
+pub mod input;
 #[cfg(feature = "cli")]
 mod config;
 #[cfg(feature = "cli")]

@@ -66,17 +66,17 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let forwarder = config.pipeline.builder().start()?;
     let feed = Feed::new(reader, rejected_file, &forwarder);
     let begun = Instant::now();
-    let (fed, report) = feed_and_drain(feed, &forwarder, &control, &ended);
+    let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended);
     let result = RunReport {
-        title: format!("{} events to {}", count(fed.offered), forwarder.destination()),
+        title: format!("{} events to {}", count(input.offered), forwarder.destination()),
         pipeline: (name, report),
         elapsed: begun.elapsed(),
-        emit: fed.emit(),
+        emit: input.emit(),
         cpu: vec![("process", process_cpu())],
         peak_memory: peak_memory(),
         receiver: None,
-        lines: Some(Lines { unreadable: fed.unreadable, rejected: rejected.map(|path| path.display().to_string()) }),
-        offered: fed.offered,
+        lines: Some(Lines { unreadable: input.unreadable, rejected: rejected.map(|path| path.display().to_string()) }),
+        offered: input.offered,
     };
     if arguments.json {
         tell(&result.sentence());
@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     } else {
         print(&result.to_text())?;
     }
-    Ok(exit_code(result.is_complete() && !fed.is_broken))
+    Ok(exit_code(result.is_complete() && !input.is_broken))
 }
 
 fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
@@ -139,10 +139,10 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
     thread::scope(|scope| {
         let unreadable = &unreadable;
         let work = scope.spawn(move || {
-            let fed = feed.run(control, unreadable);
+            let input = feed.run(control, unreadable);
             let timeout =
                 if control.stop.load(Ordering::Relaxed) { control.drain_timeout / 2 } else { control.drain_timeout };
-            (fed, forwarder.drain(timeout))
+            (input, forwarder.drain(timeout))
         });
         let mut progress = Progress::new("events", None);
         while !work.is_finished() {
