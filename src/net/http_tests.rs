@@ -154,7 +154,7 @@ fn an_answer_that_drips_ends_at_the_timeout_of_the_whole() {
 #[test]
 fn a_peer_that_reads_a_little_now_and_then_ends_at_the_timeout_of_the_whole() {
     let script = play(|mut stream| {
-        let mut some = vec![0; 200_000];
+        let mut some = vec![0; 50_000];
         while stream.read(&mut some).is_ok_and(|read| read > 0) {
             thread::sleep(Duration::from_millis(100));
         }
