@@ -30,7 +30,8 @@ pub enum HttpErrorKind {
 }
 
 /// A request has no answer, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {words}")]
 pub struct HttpError {
     kind: HttpErrorKind,
     words: Box<str>,
@@ -69,7 +70,10 @@ impl HttpError {
                 return Self::new(HttpErrorKind::Timeout, format!("no full answer in time ({})", phase_name(phase)));
             }
             ureq::Error::Io(error) => kind_of_io(&error),
-            ureq::Error::Http(_) | ureq::Error::BadUri(_) => HttpErrorKind::Request,
+            // The client's words repeat the address, whose path may be a secret.
+            ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
+                return Self::new(HttpErrorKind::Request, "the path or a header holds a character that HTTP forbids");
+            }
             ureq::Error::HostNotFound => HttpErrorKind::Dns,
             ureq::Error::ConnectionFailed => HttpErrorKind::Unreachable,
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => HttpErrorKind::Tls,
@@ -143,14 +147,6 @@ impl fmt::Display for HttpErrorKind {
         f.write_str(self.name())
     }
 }
-
-impl fmt::Display for HttpError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.words)
-    }
-}
-
-impl std::error::Error for HttpError {}
 
 /// The way through the client, which gives our own errors back unchanged.
 impl From<HttpError> for ureq::Error {

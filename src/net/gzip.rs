@@ -59,6 +59,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn any_body_comes_back(bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20_000), 1..4)) {
             let mut gzip = Gzip::new();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use ureq::tls::{Certificate, RootCerts};
 
 use super::script::{self, Request, Script, hang, play, reply, serve};
@@ -153,7 +154,7 @@ fn an_answer_that_drips_ends_at_the_timeout_of_the_whole() {
 #[test]
 fn a_peer_that_reads_a_little_now_and_then_ends_at_the_timeout_of_the_whole() {
     let script = play(|mut stream| {
-        let mut some = vec![0; 200_000];
+        let mut some = vec![0; 50_000];
         while stream.read(&mut some).is_ok_and(|read| read > 0) {
             thread::sleep(Duration::from_millis(100));
         }
@@ -295,7 +296,42 @@ fn a_header_that_http_does_not_allow_is_an_error_that_does_not_repeat_it() {
     let error = client(&script.url, &config(5000)).post("/", &[("Authorization", "hunter2\n")], b"").unwrap_err();
     assert_eq!(error.kind(), HttpErrorKind::Request);
     assert!(!format!("{error} {error:?}").contains("hunter2"));
+    let error = client(&script.url, &config(5000)).get("/hunter2 and more", &[]).unwrap_err();
+    assert_eq!(error.kind(), HttpErrorKind::Request);
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
     assert_eq!(script.connections(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_is_answered_the_client_goes_on(
+        head in prop::sample::select(vec![
+            "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 204 No\r\n", "HTTP/1.0 500 \r\n", "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 302 Found\r\nLocation: /x\r\n", "HTTP/1.1 101 Upgrade\r\n", "HTTP/1.1 999 Odd\r\n",
+        ]),
+        field in prop::sample::select(vec![
+            "", "Content-Length: 5\r\n\r\n", "Content-Length: -1\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n", "\r\n",
+            "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", "Content-Encoding: gzip\r\n\r\n", "Retry-After: x\r\n\r\n",
+            "Content-Length: 99999999999999999999\r\n\r\n", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ]),
+        rest in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..40).boxed(),
+            prop::sample::select(vec![&b"5\r\nhello\r\n0\r\n\r\n"[..], b"0\r\n", b"fffffffffffffffff\r\n", b"5\r\nhelloX"])
+                .prop_map(<[u8]>::to_vec).boxed(),
+        ],
+    ) {
+        let bytes = [head.as_bytes(), field.as_bytes(), &rest].concat();
+        let script = serve(move |_, stream| {
+            stream.write_all(&bytes)?;
+            Err(io::ErrorKind::Other.into())
+        });
+        let mut http = client(&script.url, &config(5000));
+        for _ in 0..2 {
+            let error = post(&mut http).err();
+            prop_assert!(matches!(error, None | Some(HttpErrorKind::Reset | HttpErrorKind::Garbage)), "{:?}", error);
+        }
+    }
 }
 
 /// Answers as soon as the head is there and closes, with the body on its way.

@@ -35,10 +35,10 @@ impl BaseUrl {
         &self.prefix
     }
 
-    /// The full address of `path`, which begins with a slash.
+    /// The full address of `path`, before which a slash is put where it has none: it can never become part of the host.
     pub fn join(&self, path: &str) -> String {
-        debug_assert!(path.starts_with('/'));
-        format!("{self}{path}")
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        format!("{self}{slash}{path}")
     }
 
     /// The host as the system's resolver takes it, without brackets.
@@ -133,6 +133,7 @@ mod tests {
         assert_eq!(url.to_string(), "https://splunk.example:8088");
         let url: BaseUrl = "http://[::1]/proxy/splunk//".parse().unwrap();
         assert_eq!(url.join("/x"), "http://[::1]/proxy/splunk/x");
+        assert_eq!("http://siem".parse::<BaseUrl>().unwrap().join(".evil.example"), "http://siem/.evil.example");
         assert_eq!((url.bare_host(), url.port()), ("::1", 80));
         assert_eq!("https://a:443".parse::<BaseUrl>().unwrap().to_string(), "https://a");
     }
