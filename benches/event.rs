@@ -3,6 +3,8 @@
 //! `copy` is the base: the same bytes, finished, copied into a buffer of the same pool's kind and pushed into a bare
 //! queue. `emit` builds field by field in a pooled buffer and emits; `build` leaves the emitting out.
 
+#![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
+
 use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -3,6 +3,8 @@
 //! Each iteration is one event. Events are prepared outside of the measured time and pushed in bursts that the ring
 //! holds, so that nothing is refused; `bare` measures the harness and the queue, `emitter` adds all that we do.
 
+#![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};

@@ -3,6 +3,8 @@
 //!
 //! `cargo run --example custom_siem` forwards to a server that it starts itself.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to whoever tries it")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

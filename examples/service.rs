@@ -2,6 +2,8 @@
 //!
 //! Try it against the embedded receiver: `siem-forward receive`, then `cargo run --example service`.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to whoever tries it")]
+
 use std::time::Duration;
 
 use siem_forward::{EventType, Forwarder, Severity, siem::Splunk};
@@ -20,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .detail("amount", 120);
     if let Err(refused) = refund.try_send() {
         // The event comes back: the service decides what an audit trail is worth to it.
-        eprintln!("{refused}: {:?}", refused.into_event());
+        eprintln!("{refused}: {:?}", refused.event());
     }
 
     let report = forwarder.drain(Duration::from_secs(30));

@@ -18,6 +18,9 @@ fn impatient() -> RetryConfig {
     retry
 }
 
+/// What a destination says to a batch with the poisoned event in it.
+type Answers = fn() -> Verdict;
+
 fn holds(batch: &Batch, text: &str) -> bool {
     memchr::memmem::find(batch.body(), text.as_bytes()).is_some()
 }
@@ -116,7 +119,7 @@ fn one_poisoned_event_is_found_and_dead_lettered_alone() {
     let reject = || Verdict::Reject(Cause::new(CauseKind::Rejected));
     let server_error = || Verdict::retry(Cause::http(500));
     let firewall = || Verdict::Halt(Cause::http(403));
-    let verdicts: [(&str, fn() -> Verdict); 3] = [("reject", reject), ("500", server_error), ("403", firewall)];
+    let verdicts: [(&str, Answers); 3] = [("reject", reject), ("500", server_error), ("403", firewall)];
     for senders in [1, 2] {
         for (name, verdict) in verdicts {
             let directory = tempfile::tempdir().unwrap();

@@ -92,7 +92,7 @@ impl Feed {
         });
         let reason = match sent {
             Ok(()) => {
-                if self.fed.offered % MEASURE_EVERY == 0
+                if self.fed.offered.is_multiple_of(MEASURE_EVERY)
                     && !waited.get()
                     && let Some(emit) = &mut self.fed.emit
                 {

@@ -103,5 +103,6 @@ fn to_text(counts: &Counts, missing: Option<u64>) -> String {
         ("bytes received", bytes(counts.bytes)),
         ("bytes inflated", bytes(counts.bytes_inflated)),
     ];
-    rows.iter().map(|(name, value)| format!("  {name:<16}{value:>14}\n")).collect()
+    let rows = rows.map(|(name, value)| format!("  {name:<16}{value:>14}\n"));
+    rows.concat()
 }

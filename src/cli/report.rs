@@ -146,7 +146,8 @@ impl RunReport {
             let written = write!(line, "      {name:<14}{:>14}", count(value));
             debug_assert!(written.is_ok());
         }
-        lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+        lines.join("\n") + "\n"
     }
 
     /// What happened to the events.

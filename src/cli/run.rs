@@ -165,14 +165,12 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
 fn show(progress: &mut Progress, forwarder: &Forwarder, unreadable: u64) {
     let metrics = forwarder.metrics();
     let health = forwarder.health();
-    let mut note = format!("{} queued", count(metrics.queue_size as u64));
+    let mut notes = vec![format!("{} queued", count(metrics.queue_size as u64))];
     for (number, what) in [(unreadable, "unreadable"), (metrics.batches_failed, "failed requests")] {
         if number > 0 {
-            note.push_str(&format!(", {} {what}", count(number)));
+            notes.push(format!("{} {what}", count(number)));
         }
     }
-    if let Some(reason) = health.error_message {
-        note.push_str(&format!(", {reason}"));
-    }
-    progress.set(metrics.events_sent, &note);
+    notes.extend(health.error_message);
+    progress.set(metrics.events_sent, &notes.join(", "));
 }

@@ -2,7 +2,7 @@
 //! Unicode, some long details.
 //!
 //! Making an event must not cost more than carrying it, so texts are drawn from tables and numbers from a small
-//! generator (Steele, Lea and Flood's SplitMix64), the same for the same seed.
+//! generator (Steele, Lea and Flood's `SplitMix64`), the same for the same seed.
 
 use crate::event::{EventBuilder, EventType, Severity};
 
@@ -112,7 +112,9 @@ impl Sample {
             event = event.user_email(email);
         }
         if chance & 0xc == 0 {
-            event = event.detail("risk", f64::from((chance >> 33) as u16) / 100.0).detail("mfa", chance & 0x10 == 0);
+            event = event
+                .detail("risk", f64::from(u32::try_from(chance % 10_000).unwrap_or(0)) / 100.0)
+                .detail("mfa", chance & 0x10 == 0);
         }
         if chance & 0x70 == 0 {
             event = event.detail("statement", long_text(chance));
@@ -138,7 +140,8 @@ fn pick<T: Copy>(from: &[T], chance: u64) -> T {
 /// A private address, as text in `buffer`.
 fn ip_address(chance: u64, buffer: &mut [u8; 15]) -> &str {
     let mut length = 0;
-    for (index, octet) in [10, (chance >> 8) as u8, (chance >> 16) as u8, (chance >> 24) as u8].iter().enumerate() {
+    let [second, third, fourth, ..] = chance.to_le_bytes();
+    for (index, octet) in [10, second, third, fourth].iter().enumerate() {
         let mut digits = itoa::Buffer::new();
         let dot = if index == 0 { "" } else { "." };
         for byte in dot.bytes().chain(digits.format(*octet).bytes()) {

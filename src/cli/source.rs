@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 /// How long one wait for input lasts: the longest that an end may go unnoticed.
 const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -26,16 +27,15 @@ impl StandardInput {
 
 impl Read for StandardInput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut input = io::stdin().lock();
+        // Not through the buffer of the standard library: what lies in it no wait would see.
+        let input = io::stdin();
         loop {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(0);
             }
-            let ready = poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], Some(&WAIT));
-            match ready {
-                Ok(0) => {}
-                Ok(_) => return input.read(buffer),
-                Err(rustix::io::Errno::INTR) => {}
+            match poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&WAIT)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(rustix::io::read(&input, &mut *buffer)?),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -51,11 +51,6 @@ impl Problems {
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     /// Records a problem: the path of the key, what is wrong, and what to do.
     pub(crate) fn push(&mut self, span: Span, key: &str, what: &str, help: &str) {
         self.record(span, key, what, help, Excerpt::Open);

@@ -144,13 +144,6 @@ impl<'t> Table<'t> {
         })
     }
 
-    pub(crate) fn take_list_of_strings(&mut self, key: &'static str, problems: &mut Problems) -> Option<Vec<String>> {
-        self.take_list(key, "a list of texts", &format!("{key} = [\"…\"]"), problems, |item| match item {
-            DeValue::String(text) if !text.is_empty() => Some(text.clone().into_owned()),
-            _ => None,
-        })
-    }
-
     fn take_list<T>(
         &mut self,
         key: &'static str,
