@@ -3,19 +3,10 @@
 mod support;
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use siem_forward::siem::{CauseKind, Partial};
-use siem_forward::{Batch, Cause, DeadLetterConfig, Forwarder, Jitter, RetryConfig, Verdict};
-use support::{Received, assert_one_fate_each, dead_letter, scripted, send, send_one};
-
-/// Retries at once, so that a test of what happens is no test of how long it takes.
-fn impatient() -> RetryConfig {
-    let mut retry = RetryConfig::default();
-    retry.retry_backoff_max = Duration::from_millis(1);
-    retry.retry_jitter = Jitter::None;
-    retry
-}
+use siem_forward::{Batch, Cause, DeadLetterConfig, Forwarder, Verdict};
+use support::{Received, assert_one_fate_each, dead_letter, impatient, scripted, send, send_one};
 
 fn holds(batch: &Batch, text: &str) -> bool {
     memchr::memmem::find(batch.body(), text.as_bytes()).is_some()
