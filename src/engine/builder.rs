@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -219,7 +219,7 @@ impl Forwarder {
                 spare: channels.spares.clone(),
                 limits: limits(&self.config, shape),
                 accepted: self.pipeline.books.batcher_accepted(),
-                abandoned: AtomicBool::new(false),
+                abandoned: Mutex::new(false),
                 cpu: self.pipeline.books.worker_cpu(),
             };
             let core = self.config.pin.batchers.get(index).copied();
