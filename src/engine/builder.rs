@@ -23,7 +23,7 @@ use super::sender::SenderSeat;
 use super::settings::{DeadLetterConfig, Pin, SiemConfig};
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, Origin};
-use crate::event::Pool;
+use crate::event::{Pool, monotonic};
 use crate::policy::{RetryConfig, RetryPolicy};
 use crate::siem::Siem;
 
@@ -145,6 +145,8 @@ impl Builder {
     /// nothing runs.
     pub fn start(self) -> Result<Forwarder, StartError> {
         self.config.in_range()?;
+        // The first reading calibrates the clock, which takes milliseconds: not at the first caller's expense.
+        let _now = monotonic();
         let Self { destination, name, config } = self;
         let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
         let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
