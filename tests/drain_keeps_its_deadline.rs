@@ -13,7 +13,9 @@ use serde_json::Value;
 use siem_forward::{
     Builder, Cause, DeadLetterConfig, Emitter, EventId, EventType, Forwarder, Refused, Report, Severity, Verdict,
 };
-use support::{Hang, PATIENCE, Played, Received, assert_one_fate_each, dead_letter, drain_in_time, fill, impatient};
+use support::{
+    Hang, PATIENCE, Played, Received, assert_one_fate_each, dead_letter, drain_in_time, fill, impatient, until, workers,
+};
 
 /// Events in the queue. Writing one down takes ten times as long where nothing is optimized, and the promise is made for
 /// what is.
@@ -34,10 +36,10 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 impl Bench {
     fn new() -> Self {
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead.ndjson");
-        Self { received: Received::default(), path, _directory: directory, _alone }
+        Self { received: Received::default(), path, _directory: directory, _alone: alone }
     }
 
     fn builder(&self, adapt: impl FnOnce(&mut Played)) -> Builder {
@@ -113,6 +115,7 @@ fn under_a_destination_that_asks_for_an_hour() {
 #[test]
 fn under_a_destination_that_panics() {
     let bench = Bench::new();
+    support::panic_quietly();
     let forwarder = bench.builder(|played| played.send_batch = Box::new(|_| panic!("as it always does")));
     let forwarder = forwarder.start().unwrap();
     let sent = flood(&forwarder);
@@ -148,7 +151,7 @@ fn under_a_send_that_hangs_for_ever() {
     bench.assert_one_fate_each(&sent, &report);
 
     hang.release();
-    until(|| back.load(Ordering::SeqCst) == 2 && workers() == 0);
+    until(|| back.load(Ordering::SeqCst) == 2 && workers().is_empty());
     assert_eq!(forwarder.metrics().ledger, report.ledger, "what comes back changes nothing");
     assert_eq!(bench.dead(), dead);
 }
@@ -173,7 +176,7 @@ fn under_a_connect_that_hangs_for_ever() {
     bench.assert_one_fate_each(&sent, &report);
 
     hang.release();
-    until(|| back.load(Ordering::SeqCst) == 1 && workers() == 0);
+    until(|| back.load(Ordering::SeqCst) == 1 && workers().is_empty());
     assert_eq!(forwarder.metrics().ledger, report.ledger);
     assert_eq!(bench.received.len(), 0, "what was dead-lettered is not sent afterwards");
 }
@@ -204,7 +207,7 @@ fn under_a_format_that_hangs_for_ever() {
     bench.assert_one_fate_each(&sent, &report);
 
     hang.release();
-    until(|| workers() == 0);
+    until(|| workers().is_empty());
     assert_eq!(forwarder.metrics().ledger, report.ledger);
     bench.assert_one_fate_each(&sent, &report);
 }
@@ -364,18 +367,4 @@ fn push_until_closed(emitter: &Emitter) -> Vec<EventId> {
             Err(other) => panic!("{other:?}"),
         }
     }
-}
-
-fn until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "never happened");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// How many threads of forwarders run in this process, which measures alone.
-fn workers() -> usize {
-    let names = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("comm"));
-    names.filter(|name| std::fs::read_to_string(name).is_ok_and(|name| name.starts_with("siem-"))).count()
 }

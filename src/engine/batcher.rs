@@ -134,7 +134,7 @@ impl<S: Siem> Batcher<'_, S> {
         }
         pipeline.books.open_batch(open.batch.len());
         let age = || monotonic().saturating_sub(open.since);
-        if closed || age() >= limits.batch_timeout_nanos {
+        if !open.batch.is_empty() && (closed || age() >= limits.batch_timeout_nanos) {
             self.hand_over(open, None);
         }
         if closed { Turn::Finished } else { Turn::Took(events) }

@@ -147,6 +147,35 @@ pub fn impatient() -> RetryConfig {
     retry
 }
 
+/// Keeps the panics that a test provokes on workers out of its output.
+pub fn panic_quietly() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let is_worker = std::thread::current().name().is_some_and(|name| name.starts_with("siem-"));
+        if !is_worker {
+            loud(panic);
+        }
+    }));
+}
+
+/// The threads of forwarders in this process: their directories under `/proc`, by name.
+pub fn workers() -> Vec<(String, std::path::PathBuf)> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let named = tasks.filter_map(|task| Some((std::fs::read_to_string(task.join("comm")).ok()?, task)));
+    let workers = named.filter(|(name, _)| name.starts_with("siem-"));
+    let mut workers: Vec<_> = workers.map(|(name, task)| (name.trim_end().to_owned(), task)).collect();
+    workers.sort();
+    workers
+}
+
+pub fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never happened");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// Drains, and holds the forwarder to its word: half a second past the deadline at most, by our own clock.
 pub fn drain_in_time(forwarder: &Forwarder, timeout: Duration) -> Report {
     let begun = Instant::now();
