@@ -47,6 +47,8 @@ pub(crate) struct Limits {
     pub(crate) shape: Shape,
     pub(crate) batch_size: usize,
     pub(crate) batch_bytes_max: usize,
+    /// The most bytes of a wire form: what the destination takes, and what a batch of one has room for.
+    pub(crate) event_bytes_max: usize,
     pub(crate) batch_timeout_nanos: u64,
     pub(crate) sleep_max: Duration,
 }
@@ -150,14 +152,15 @@ impl<S: Siem> Batcher<'_, S> {
     /// Encodes an event into the open batch, and hands that over when it is full.
     #[inline]
     fn take(&self, open: &mut Open, event: AuditEvent) {
-        let Limits { shape, batch_size, batch_bytes_max, .. } = self.seat.limits;
-        let before = open.batch.body().len();
+        let Limits { shape, batch_size, batch_bytes_max, event_bytes_max, .. } = self.seat.limits;
+        let separator = if open.batch.is_empty() { 0 } else { shape.separator.len() };
+        let before = open.batch.body().len() + separator;
         if let Err(failure) = open.batch.append(&event, |body| self.format(&event, body)) {
             self.bury(&event, failure);
             return self.seat.gate.recycle(event);
         }
         let event_bytes = open.batch.body().len() - before;
-        if event_bytes > shape.event_bytes_max.min(batch_bytes_max) {
+        if event_bytes > event_bytes_max {
             open.batch.cut_last();
             let words = format!("its wire form has {event_bytes} bytes");
             self.bury(&event, Cause::new(CauseKind::TooLarge).words(words));

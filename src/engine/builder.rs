@@ -284,10 +284,13 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
 fn limits(config: &SiemConfig, shape: Shape) -> Limits {
     let batch = config.batch;
     let slots = u32::try_from(batch.max_queue_size / config.batchers).unwrap_or(u32::MAX);
+    let batch_bytes_max = batch.batch_bytes_max.min(shape.batch_bytes_max);
+    let room_for_one = batch_bytes_max.saturating_sub(shape.prefix.len() + shape.suffix.len());
     Limits {
         shape,
         batch_size: batch.batch_size.min(shape.batch_size_max),
-        batch_bytes_max: batch.batch_bytes_max.min(shape.batch_bytes_max),
+        batch_bytes_max,
+        event_bytes_max: shape.event_bytes_max.min(room_for_one),
         batch_timeout_nanos: nanos(batch.batch_timeout),
         sleep_max: (SLEEP_PER_SLOT * slots).min(batch.batch_timeout / 4).min(SLEEP_MAX).max(SLEEP_MIN),
     }
