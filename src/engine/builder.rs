@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -23,7 +23,7 @@ use super::sender::SenderSeat;
 use super::settings::{DeadLetterConfig, Pin, SiemConfig};
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, Origin};
-use crate::event::Pool;
+use crate::event::{Pool, monotonic};
 use crate::policy::{RetryConfig, RetryPolicy};
 use crate::siem::Siem;
 
@@ -145,6 +145,8 @@ impl Builder {
     /// nothing runs.
     pub fn start(self) -> Result<Forwarder, StartError> {
         self.config.in_range()?;
+        // The first reading calibrates the clock, which takes milliseconds: not at the first caller's expense.
+        let _now = monotonic();
         let Self { destination, name, config } = self;
         let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
         let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
@@ -220,7 +222,7 @@ impl Forwarder {
                 spare: spares.clone(),
                 limits: limits(&self.config, shape),
                 accepted: self.pipeline.books.batcher_accepted(),
-                abandoned: AtomicBool::new(false),
+                abandoned: Mutex::new(false),
                 cpu: self.pipeline.books.worker_cpu(),
             };
             let core = self.config.pin.batchers.get(index).copied();
@@ -283,10 +285,13 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
 fn limits(config: &SiemConfig, shape: Shape) -> Limits {
     let batch = config.batch;
     let slots = u32::try_from(batch.max_queue_size / config.batchers).unwrap_or(u32::MAX);
+    let batch_bytes_max = batch.batch_bytes_max.min(shape.batch_bytes_max);
+    let room_for_one = batch_bytes_max.saturating_sub(shape.prefix.len() + shape.suffix.len());
     Limits {
         shape,
         batch_size: batch.batch_size.min(shape.batch_size_max),
-        batch_bytes_max: batch.batch_bytes_max.min(shape.batch_bytes_max),
+        batch_bytes_max,
+        event_bytes_max: shape.event_bytes_max.min(room_for_one),
         batch_timeout_nanos: nanos(batch.batch_timeout),
         sleep_max: (SLEEP_PER_SLOT * slots).min(batch.batch_timeout / 4).min(SLEEP_MAX).max(SLEEP_MIN),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::batch::Batch;
-use crate::dead_letter::{Attempts, DeadLetter, Origin, event_record, wire_record};
+use crate::dead_letter::{Attempts, DeadLetter, Origin, Records};
 use crate::event::{AuditEvent, monotonic};
 use crate::ledger::{Books, LostReason};
 use crate::net::Stop;
@@ -141,26 +141,29 @@ impl Pipeline {
 
     /// Writes events of a batch to the dead letter, or counts them as lost.
     pub(crate) fn bury(&self, batch: &Batch, indices: impl Iterator<Item = usize>, attempts: &Attempts) {
-        let lines = || indices.filter_map(|index| wire_record(&self.origin, attempts, batch, index)).collect();
-        self.bury_lines(lines);
+        let mut records = Records::new(&self.origin, attempts);
+        indices.for_each(|index| records.push_wire(batch, index));
+        self.bury_records(&records);
     }
 
     /// The same for events that never got a wire form.
     pub(crate) fn bury_events(&self, events: &[AuditEvent], attempts: &Attempts) {
-        let lines = || events.iter().map(|event| event_record(&self.origin, attempts, event)).collect();
-        self.bury_lines(lines);
+        let mut records = Records::new(&self.origin, attempts);
+        for event in events {
+            records.push_event(event);
+        }
+        self.bury_records(&records);
     }
 
-    fn bury_lines(&self, lines: impl FnOnce() -> Vec<Vec<u8>>) {
-        let lines = lines();
+    fn bury_records(&self, records: &Records) {
         let Some(dead_letter) = &self.dead_letter else {
-            self.books.lose(LostReason::NoDeadLetter, lines.len() as u64);
-            self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", lines.len()));
+            self.books.lose(LostReason::NoDeadLetter, records.len() as u64);
+            self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));
             return;
         };
-        let (written, error) = dead_letter.append(&lines);
+        let (written, error) = dead_letter.append(records);
         self.books.dead_letter(written);
-        let lost = lines.len() - written;
+        let lost = records.len() - written;
         self.books.lose(LostReason::DeadLetterFull, lost as u64);
         if let Some(error) = error {
             let path = dead_letter.path().display().to_string();

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use parking_lot::Mutex;
 
 use super::outcome::{Moment, Outcome, WAITING_MAX, families};
-use super::parcel::Parcel;
+use super::parcel::{Parcel, undelivered};
 use super::pipeline::Pipeline;
 use crate::batch::{Batch, Mark};
 use crate::event::{monotonic, random_unit};
@@ -70,9 +70,11 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &SenderSeat) {
             Ok(true) => {}
             Ok(false) => break,
             Err(_) => {
-                seat.pipeline.panicked("send_batch");
-                connection = None;
-                let cause = Cause::new(CauseKind::Panic).words("send_batch panicked");
+                seat.pipeline.panicked("a sender");
+                // A connection that panics when dropped has not ended this thread yet, and must not.
+                let dropped = catch_unwind(AssertUnwindSafe(|| connection = None));
+                drop(dropped);
+                let cause = Cause::new(CauseKind::Panic).words("connect or send_batch panicked");
                 seat.settle(Verdict::retry(cause), monotonic(), None);
             }
         }
@@ -86,6 +88,8 @@ fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connect
     let verdict = match connection {
         Some(connected) => siem.send_batch(connected, &batch),
         None => match siem.connect(&seat.pipeline.stop) {
+            // It hung past drain's deadline: this batch is in the dead letter, or about to be.
+            Ok(_) if seat.pipeline.stop.is_stopped() => Verdict::retry(undelivered(None)),
             Ok(connected) => siem.send_batch(connection.insert(connected), &batch),
             Err(verdict) => verdict,
         },
@@ -204,12 +208,12 @@ impl SenderSeat {
         }
     }
 
-    /// Writes down all that this sender holds, as undelivered: by itself when it ends, by drain when it hangs.
+    /// Writes down all that this sender holds, as undelivered: by itself when it ends, by drain when it hangs. Under the
+    /// lock, so that drain finds it done, or waits for it.
     pub(crate) fn bury_held(&self) {
         let mut held = self.held.lock();
-        let left: Vec<Parcel> = held.sending.take().into_iter().chain(held.waiting.drain(..)).collect();
-        drop(held);
-        left.into_iter().for_each(Parcel::bury_undelivered);
+        let held = &mut *held;
+        held.sending.take().into_iter().chain(held.waiting.drain(..)).for_each(Parcel::bury_undelivered);
     }
 
     /// The batch that is being sent may have been taken by the destination: said in its record.
