@@ -88,7 +88,10 @@ impl Outcome<'_> {
     /// None of it, ever: a single event is given up, more are halved to find the culprit.
     fn rejected(&mut self, parcel: Parcel, cause: Cause) {
         self.pipeline.books.batch_failed(cause.label());
-        if parcel.len() > 1 && parcel.spend_cuts(2) {
+        // What is too large has no culprit: cutting it is the remedy, not a search, and ends at single events. Charged to
+        // the budget, a limit of a twentieth of a batch would give up events that fit.
+        let is_remedy = cause.kind() == CauseKind::TooLarge;
+        if parcel.len() > 1 && (is_remedy || parcel.spend_cuts(2)) {
             self.waiting.extend(parcel.halve());
         } else {
             parcel.bury(cause);

@@ -100,7 +100,9 @@ impl Cause {
         let lost_answer = matches!(self.kind, CauseKind::ConnectionReset | CauseKind::Timeout | CauseKind::Garbage);
         lost_answer
             || matches!(self.kind, CauseKind::Panic | CauseKind::Undelivered)
-            || matches!(self.kind, CauseKind::Http(status) if status >= 500 && status != 503)
+            // A 503 too: whoever stands between may say it after the request was passed on, and a collector that is busy
+            // may have taken all of it.
+            || matches!(self.kind, CauseKind::Http(500..))
     }
 }
 
