@@ -152,16 +152,21 @@ struct After<'a> {
 }
 
 impl Records {
-    pub(crate) fn new(origin: &Origin, attempts: &Attempts) -> Self {
+    pub(crate) fn new(origin: &Origin) -> Self {
         let Origin { pipeline, siem_type, destination } = origin;
         let before = Before { time: Timestamp::now().to_string(), pipeline, siem_type, destination };
+        Self { before: open_object(&before), after: Vec::new(), bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    /// What is known of the attempts to deliver those that are pushed from here on.
+    pub(crate) fn attempted(&mut self, attempts: &Attempts) {
         let after = After {
             cause: &attempts.cause.label(),
             words: attempts.cause.as_words(),
             attempts: attempts.count,
             possible_duplicate: attempts.possible_duplicate,
         };
-        Self { before: open_object(&before), after: open_object(&after), bytes: Vec::new(), ends: Vec::new() }
+        self.after = open_object(&after);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -230,13 +235,19 @@ mod tests {
         Origin { pipeline: "splunk".into(), siem_type: "splunk", destination: "http://127.0.0.1".into() }
     }
 
+    fn recorded() -> Records {
+        let mut records = Records::new(&origin());
+        records.attempted(&attempts());
+        records
+    }
+
     fn attempts() -> Attempts {
         let cause = Cause::new(CauseKind::Http(400)).words("Invalid data format\n");
         Attempts { cause, count: 2, possible_duplicate: true }
     }
 
     fn lines(lines: &[&str]) -> Records {
-        let mut records = Records::new(&origin(), &attempts());
+        let mut records = recorded();
         for line in lines {
             records.bytes.extend_from_slice(line.as_bytes());
             records.ends.push(records.bytes.len());
@@ -247,7 +258,7 @@ mod tests {
     #[test]
     fn a_record_is_one_line_of_json_whatever_the_event_holds() {
         let event = AuditEvent::builder(EventType::UserLogin, Severity::High).user_id("a\n\"b\"\0").build();
-        let mut records = Records::new(&origin(), &attempts());
+        let mut records = recorded();
         records.push_event(&event);
         let line = records.bytes;
         let record: serde_json::Value = serde_json::from_slice(&line).unwrap();
@@ -273,7 +284,7 @@ mod tests {
             };
             batch.append(&event, write).unwrap();
             batch.seal();
-            let mut records = Records::new(&origin(), &attempts());
+            let mut records = recorded();
             records.push_wire(&batch, 0);
             let record: serde_json::Value = serde_json::from_slice(&records.bytes).unwrap();
             assert_eq!(record["wire"], expected);

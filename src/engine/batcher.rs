@@ -205,7 +205,7 @@ impl<S: Siem> Batcher<'_, S> {
             batch.seal();
             let parcel = Parcel::new(batch, Arc::clone(&self.seat.pipeline));
             if let Some(unsent) = self.send(parcel) {
-                unsent.bury_undelivered();
+                Parcel::bury_undelivered([unsent], &self.seat.pipeline);
             }
         });
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::batch::Batch;
 use crate::dead_letter::{Attempts, DeadLetter, Origin, Records};
 use crate::event::{AuditEvent, monotonic};
 use crate::ledger::{Books, LostReason};
@@ -139,23 +138,26 @@ impl Pipeline {
         }
     }
 
-    /// Writes events of a batch to the dead letter, or counts them as lost.
-    pub(crate) fn bury(&self, batch: &Batch, indices: impl Iterator<Item = usize>, attempts: &Attempts) {
-        let mut records = Records::new(&self.origin, attempts);
-        indices.for_each(|index| records.push_wire(batch, index));
-        self.bury_records(&records);
+    /// Records to be filled and buried together: a write of the dead letter waits for the disk.
+    pub(crate) fn records(&self) -> Records {
+        Records::new(&self.origin)
     }
 
-    /// The same for events that never got a wire form.
+    /// Writes events that never got a wire form to the dead letter, or counts them as lost.
     pub(crate) fn bury_events(&self, events: &[AuditEvent], attempts: &Attempts) {
-        let mut records = Records::new(&self.origin, attempts);
+        let mut records = self.records();
+        records.attempted(attempts);
         for event in events {
             records.push_event(event);
         }
-        self.bury_records(&records);
+        self.bury(&records);
     }
 
-    fn bury_records(&self, records: &Records) {
+    /// Writes events to the dead letter, or counts them as lost.
+    pub(crate) fn bury(&self, records: &Records) {
+        if records.len() == 0 {
+            return;
+        }
         let Some(dead_letter) = &self.dead_letter else {
             self.books.lose(LostReason::NoDeadLetter, records.len() as u64);
             self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));
