@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use parking_lot::Mutex;
 
 use super::outcome::{Moment, Outcome, WAITING_MAX, families};
-use super::parcel::{Parcel, undelivered};
+use super::parcel::Parcel;
 use super::pipeline::Pipeline;
 use crate::batch::{Batch, Mark};
 use crate::event::{monotonic, random_unit};
@@ -70,11 +70,11 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &SenderSeat) {
             Ok(true) => {}
             Ok(false) => break,
             Err(_) => {
-                seat.pipeline.panicked("a sender");
+                seat.pipeline.panicked("send_batch");
                 // A connection that panics when dropped has not ended this thread yet, and must not.
                 let dropped = catch_unwind(AssertUnwindSafe(|| connection = None));
                 drop(dropped);
-                let cause = Cause::new(CauseKind::Panic).words("connect or send_batch panicked");
+                let cause = Cause::new(CauseKind::Panic).words("send_batch panicked");
                 seat.settle(Verdict::retry(cause), monotonic(), None);
             }
         }
@@ -87,9 +87,7 @@ fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connect
     let started = monotonic();
     let verdict = match connection {
         Some(connected) => siem.send_batch(connected, &batch),
-        None => match siem.connect(&seat.pipeline.stop) {
-            // It hung past drain's deadline: this batch is in the dead letter, or about to be.
-            Ok(_) if seat.pipeline.stop.is_stopped() => Verdict::retry(undelivered(None)),
+        None => match connect(siem, seat) {
             Ok(connected) => siem.send_batch(connection.insert(connected), &batch),
             Err(verdict) => verdict,
         },
@@ -101,6 +99,20 @@ fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connect
         *connection = None;
     }
     seat.settle(verdict, started, Some(batch));
+}
+
+/// Connects. A panic there is no fault of the batch that waits, which has not been sent.
+fn connect<S: Siem>(siem: &S, seat: &SenderSeat) -> Result<S::Connection, Verdict> {
+    let unreachable = |words| Err(Verdict::retry(Cause::new(CauseKind::Unreachable).words(words)));
+    match catch_unwind(AssertUnwindSafe(|| siem.connect(&seat.pipeline.stop))) {
+        // Drain has written the batch down, or is about to.
+        Ok(Ok(_)) if seat.pipeline.stop.is_stopped() => unreachable("the connection came after the deadline"),
+        Ok(result) => result,
+        Err(_) => {
+            seat.pipeline.panicked("connect");
+            unreachable("connect panicked")
+        }
+    }
 }
 
 impl SenderSeat {
@@ -128,7 +140,8 @@ impl SenderSeat {
             let timeout = timeout.unwrap_or(Duration::from_secs(3600));
             select! {
                 recv(handover) -> parcel => match parcel {
-                    Ok(parcel) => return Next::Send(self.hold(parcel)),
+                    // Asked again whether it may be sent: a `Retry-After` may have come while we waited for it.
+                    Ok(parcel) => self.held.lock().waiting.push(parcel),
                     Err(_) => *batchers_gone = true,
                 },
                 recv(self.pipeline.stop.receiver()) -> _ => {}
@@ -136,12 +149,6 @@ impl SenderSeat {
                 default(timeout) => {}
             }
         }
-    }
-
-    fn hold(&self, parcel: Parcel) -> Arc<Batch> {
-        let batch = Arc::clone(&parcel.batch);
-        self.held.lock().sending = Some(parcel);
-        batch
     }
 
     /// What may be sent now: of the waiting batches that are due, the one that failed least; else something new, unless
