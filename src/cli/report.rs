@@ -45,6 +45,8 @@ pub(crate) struct Lines {
     pub(crate) unreadable: u64,
     /// Where they were written, if anywhere.
     pub(crate) rejected: Option<String>,
+    /// Some were not even read.
+    pub(crate) is_cut_short: bool,
 }
 
 impl RunReport {
@@ -55,8 +57,8 @@ impl RunReport {
     /// Whether everything went where it should: the exit code.
     pub(crate) fn is_complete(&self) -> bool {
         let nothing_missing = self.receiver.is_none_or(|receiver| receiver.missing == 0);
-        let all_readable = self.lines.as_ref().is_none_or(|lines| lines.unreadable == 0);
-        self.balances() && self.pipeline.1.all_delivered() && nothing_missing && all_readable
+        let all_read = self.lines.as_ref().is_none_or(|lines| lines.unreadable == 0 && !lines.is_cut_short);
+        self.balances() && self.pipeline.1.all_delivered() && nothing_missing && all_read
     }
 
     fn per_million(&self) -> f64 {
@@ -158,6 +160,9 @@ impl RunReport {
             let noun = if lines.unreadable == 1 { "line was" } else { "lines were" };
             let written = write!(text, " {} {noun} unreadable{place}.", count(lines.unreadable));
             debug_assert!(written.is_ok());
+        }
+        if self.lines.as_ref().is_some_and(|lines| lines.is_cut_short) {
+            text.push_str(" The input was not read to its end.");
         }
         text.push_str(if self.balances() { " The ledger balances." } else { " THE LEDGER DOES NOT BALANCE." });
         text

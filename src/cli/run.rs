@@ -15,7 +15,7 @@ use super::figures::count;
 use super::progress::Progress;
 use super::report::{Lines, RunReport};
 use super::signals::Ended;
-use super::source::StandardInput;
+use super::source::Pipe;
 use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::Config;
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
     let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
-    let reader = Reader::open(sources(arguments, &control), event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
+    let reader = Reader::open(sources(arguments, &control)?, event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
     let rejected = config.input.rejected.clone();
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
     let name = config.pipeline.name.clone();
@@ -75,7 +75,11 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         cpu: vec![("process", process_cpu())],
         peak_memory: peak_memory(),
         receiver: None,
-        lines: Some(Lines { unreadable: input.unreadable, rejected: rejected.map(|path| path.display().to_string()) }),
+        lines: Some(Lines {
+            unreadable: input.unreadable,
+            rejected: rejected.map(|path| path.display().to_string()),
+            is_cut_short: input.is_cut_short,
+        }),
         offered: input.offered,
     };
     if arguments.json {
@@ -91,11 +95,21 @@ fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
     RejectedFile::open(path).map_err(|source| Failure::Open { path: path.to_owned(), source })
 }
 
-fn sources(arguments: &RunArguments, control: &Control) -> Vec<Source> {
+/// Files as they are; what may stay open without a word must be able to end all the same.
+fn sources(arguments: &RunArguments, control: &Control) -> Result<Vec<Source>, Failure> {
+    let stop = || Arc::clone(&control.stop);
     if arguments.input.is_empty() {
-        return vec![Source::reader("-", StandardInput::new(Arc::clone(&control.stop)))];
+        let stdin = Source::stdin();
+        return Ok(vec![if stdin.is_file() { stdin } else { Source::reader(stdin.name(), Pipe::stdin(stop())) }]);
     }
-    arguments.input.iter().map(Source::file).collect()
+    let source = |path: &PathBuf| {
+        if !std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+            return Ok(Source::file(path));
+        }
+        let pipe = Pipe::open(path, stop()).map_err(|source| Failure::Open { path: path.clone(), source })?;
+        Ok(Source::reader(path.display().to_string(), pipe))
+    };
+    arguments.input.iter().map(source).collect()
 }
 
 /// How the main thread ends the feeding one.
