@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::feed::{Fed, Feed};
-use super::figures::count;
+use super::figures::{count, counted};
 use super::progress::Progress;
 use super::report::{Lines, RunReport};
 use super::signals::Ended;
@@ -19,7 +19,7 @@ use super::source::Pipe;
 use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::Config;
-use crate::engine::{Forwarder, Report};
+use crate::engine::{DeadLetterConfig, Forwarder, Report};
 use crate::event::monotonic;
 use crate::input::{Reader, RejectedFile, Source};
 
@@ -56,6 +56,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     if !config.pipeline.siem.enabled {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
+    has_room(config.pipeline.siem.dead_letter.as_ref())?;
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
     let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
@@ -68,7 +69,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
     let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended);
     let result = RunReport {
-        title: format!("{} events to {}", count(input.offered), forwarder.destination()),
+        title: format!("{} to {}", counted(input.offered, "event"), forwarder.destination()),
         pipeline: (name, report),
         elapsed: begun.elapsed(),
         emit: input.emit(),
@@ -89,6 +90,17 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         print(&result.to_text())?;
     }
     Ok(exit_code(result.is_complete() && !input.is_broken))
+}
+
+/// A dead letter that is full from the start could only lose what it is there to keep.
+fn has_room(dead_letter: Option<&DeadLetterConfig>) -> Result<(), Failure> {
+    let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return Ok(()) };
+    // One that is not there yet has room; one that cannot be looked at is for the start to complain about.
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
+    if bytes < *bytes_max {
+        return Ok(());
+    }
+    Err(Failure::DeadLetterFull { path: path.clone(), bytes, bytes_max: *bytes_max })
 }
 
 fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
