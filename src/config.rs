@@ -99,12 +99,12 @@ impl PipelineConfig {
         let mut pipelines = Vec::new();
         for table in tables {
             if several {
-                table.blame("", "one of several pipelines", "this version forwards to one: keep one table", problems);
+                table.blame_whole("one of several pipelines", "this version forwards to one: keep one table", problems);
             }
             pipelines.extend(Self::read_one(table, problems));
         }
         if pipelines.is_empty() && problems.is_empty() {
-            siem.blame("", "holds no pipeline", "add [siem.splunk] with type, url, token and dead_letter", problems);
+            siem.blame_whole("holds no pipeline", "add [siem.splunk] with type, url, token and dead_letter", problems);
         }
         siem.finish(problems);
         pipelines.pop()

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use hdrhistogram::Histogram;
 
 use super::failure::Failure;
-use super::figures::count;
+use super::figures::{count, counted};
 use super::progress::Progress;
 use super::report::{Received, RunReport};
 use super::sample::Sample;
@@ -107,7 +107,7 @@ pub(crate) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     }
     let result = compare(arguments, &receiver, &producers, report, elapsed);
     if arguments.json {
-        tell(&result.pipeline.1.to_string());
+        tell(&result.sentence());
         print(&format!("{}\n", result.to_json()))?;
     } else {
         print(&result.to_text())?;
@@ -255,7 +255,7 @@ fn compare(
         ("receiver", receiver.cpu_time()),
     ];
     RunReport {
-        title: format!("{} events to the embedded receiver {compression}", count(arguments.events)),
+        title: format!("{} to the embedded receiver {compression}", counted(arguments.events, "event")),
         pipeline: ("splunk".to_owned(), report),
         elapsed,
         emit: Quantiles::of(emit.as_ref()),

@@ -20,7 +20,6 @@ pub(crate) struct Feed {
     reader: Reader,
     rejected: Option<RejectedFile>,
     emitters: Vec<Emitter>,
-    is_from_files: bool,
     fed: Fed,
 }
 
@@ -33,6 +32,8 @@ pub(crate) struct Fed {
     pub(crate) unreadable: u64,
     /// A source could not be read to its end, or a rejected line could not be written.
     pub(crate) is_broken: bool,
+    /// The end was asked for with lines of files left.
+    pub(crate) is_cut_short: bool,
     emit: Option<Histogram<u64>>,
 }
 
@@ -46,13 +47,11 @@ impl Feed {
     pub(crate) fn new(reader: Reader, rejected: Option<RejectedFile>, forwarder: &Forwarder) -> Self {
         let emitters: Vec<Emitter> = (0..forwarder.config().batchers).map(|_| forwarder.emitter()).collect();
         let pool = forwarder.emitter();
-        let is_from_files = reader.bytes_total().is_some();
         let emit = Histogram::new_with_bounds(1, 60_000_000_000, 3).ok();
         Self {
             reader: reader.with_buffers(move || pool.buffer()),
             rejected,
             emitters,
-            is_from_files,
             fed: Fed { emit, ..Fed::default() },
         }
     }
@@ -70,14 +69,21 @@ impl Feed {
                 }
             }
             unreadable.store(self.fed.unreadable, Ordering::Relaxed);
-            if self.is_from_files && control.stop.load(Ordering::Relaxed) {
-                if let Some((file, line)) = self.reader.position() {
-                    tell(&format!("stopped reading behind line {line} of {file}"));
-                }
+            if self.reader.is_reading_file() && control.stop.load(Ordering::Relaxed) {
+                self.stop_reading();
                 break;
             }
         }
         self.fed
+    }
+
+    /// Says how far it came, unless that is the end anyway.
+    fn stop_reading(&mut self) {
+        let position = self.reader.position().map(|(file, line)| format!("line {line} of {file}"));
+        if self.reader.next().is_some() {
+            self.fed.is_cut_short = true;
+            tell(&format!("stopped reading behind {}", position.unwrap_or_default()));
+        }
     }
 
     fn offer(&mut self, event: AuditEvent, control: &Control) {

@@ -15,6 +15,16 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// `1 event`, `2 events`; the plural is made with an s.
+pub(crate) fn counted(value: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(value), if value == 1 { "" } else { "s" })
+}
+
+/// The form of a verb that fits.
+pub(crate) fn verb(value: u64, one: &'static str, many: &'static str) -> &'static str {
+    if value == 1 { one } else { many }
+}
+
 /// Three digits and the unit that fits: `350 ns`, `1.24 ms`, `2.50 s`.
 pub(crate) fn duration(value: Duration) -> String {
     let nanos = value.as_secs_f64() * 1e9;
@@ -66,6 +76,8 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!((counted(1, "event"), counted(2000, "event")), ("1 event".to_owned(), "2,000 events".to_owned()));
+        assert_eq!((verb(1, "is", "are"), verb(0, "is", "are")), ("is", "are"));
         assert_eq!(duration(Duration::from_nanos(350)), "350 ns");
         assert_eq!(duration(Duration::from_micros(1240)), "1.24 ms");
         assert_eq!(duration(Duration::from_secs(150)), "150 s");

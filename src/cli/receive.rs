@@ -29,7 +29,7 @@ pub(crate) struct ReceiveArguments {
     /// A fault to show, may be repeated; see below
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
-    /// How many different events are expected: what did not come is counted as missing
+    /// How many different events are expected: those that did not come are missing
     #[arg(long, value_name = "EVENTS")]
     expect: Option<u64>,
     /// Print the result as one JSON object
@@ -44,8 +44,17 @@ Examples:
   siem-forward receive --fault 429:retry_after=5,first=10 --fault delay:ms=200
 
 It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted.
-Faults: 503, 500, 502, 401, 403, 413, 429:retry_after=5, 400:event=3, 500:contains=TEXT, delay:ms=200, drip:ms=50,
-reset, reset_after, garbage, hang, close; each with every=N, first=N or share=0.2, combined by commas.";
+
+Faults:
+  503, 500, 502, 504         busy, or broken; with `taken`: after indexing all
+  429:retry_after=5          asks for patience
+  400:event=3                refuses this event and all behind it
+  401, 403, 413, 415         refuses the request
+  delay:ms=200, drip:ms=50   answers late, or byte by byte
+  reset, reset_after         resets the connection, before or after indexing all
+  garbage, hang, close       answers nonsense, or never, or hangs up afterwards
+Each with every=N, first=N, share=0.2, contains=TEXT, id=ID or bytes=N, joined by commas: which
+requests are hit; by default all of them.";
 
 pub(crate) fn receive(arguments: &ReceiveArguments) -> Result<ExitCode, Failure> {
     let ended = Ended::watch()?;
@@ -91,7 +100,7 @@ fn to_json(counts: &Counts, missing: Option<u64>) -> String {
 }
 
 fn to_text(counts: &Counts, missing: Option<u64>) -> String {
-    let missing = missing.map_or_else(|| "unknown (say --expect)".to_owned(), count);
+    let missing = missing.map_or_else(|| "unknown".to_owned(), count);
     let rows = [
         ("unique events", count(counts.unique)),
         ("duplicated", count(counts.duplicated)),

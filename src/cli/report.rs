@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::figures::{bytes, count, duration, per_million, rate};
+use super::figures::{bytes, count, counted, duration, per_million, rate, verb};
 use crate::engine::Report;
 use crate::ledger::{Ledger, Quantiles};
 
@@ -45,6 +45,8 @@ pub(crate) struct Lines {
     pub(crate) unreadable: u64,
     /// Where they were written, if anywhere.
     pub(crate) rejected: Option<String>,
+    /// Some were not even read.
+    pub(crate) is_cut_short: bool,
 }
 
 impl RunReport {
@@ -55,8 +57,8 @@ impl RunReport {
     /// Whether everything went where it should: the exit code.
     pub(crate) fn is_complete(&self) -> bool {
         let nothing_missing = self.receiver.is_none_or(|receiver| receiver.missing == 0);
-        let all_readable = self.lines.as_ref().is_none_or(|lines| lines.unreadable == 0);
-        self.balances() && self.pipeline.1.all_delivered() && nothing_missing && all_readable
+        let all_read = self.lines.as_ref().is_none_or(|lines| lines.unreadable == 0 && !lines.is_cut_short);
+        self.balances() && self.pipeline.1.all_delivered() && nothing_missing && all_read
     }
 
     fn per_million(&self) -> f64 {
@@ -107,8 +109,10 @@ impl RunReport {
         row("events per second", format!("{speed}, in {}", duration(self.elapsed)));
         row("emit latency", spread(self.emit));
         row("delivery latency", spread(report.metrics.delivery_latency));
-        let cpu = self.cpu.iter().map(|(who, time)| format!("{who} {:.2} s", per_million(*time, self.offered)));
-        row("CPU per million", cpu.collect::<Vec<_>>().join(", "));
+        if self.offered > 0 {
+            let cpu = self.cpu.iter().map(|(who, time)| format!("{who} {:.2} s", per_million(*time, self.offered)));
+            row("CPU per million", cpu.collect::<Vec<_>>().join(", "));
+        }
         row("peak memory", self.peak_memory.map_or_else(|| "unknown".to_owned(), bytes));
         let failures = &report.metrics.error_counts;
         if !failures.is_empty() {
@@ -150,17 +154,52 @@ impl RunReport {
         lines.join("\n") + "\n"
     }
 
-    /// What happened to the events.
+    /// What happened to the events, and to the lines.
     pub(crate) fn sentence(&self) -> String {
-        let mut text = self.pipeline.1.to_string();
-        if let Some(lines) = self.lines.as_ref().filter(|lines| lines.unreadable > 0) {
-            let place = lines.rejected.as_ref().map_or(String::new(), |path| format!(", see {path}"));
-            let noun = if lines.unreadable == 1 { "line was" } else { "lines were" };
-            let written = write!(text, " {} {noun} unreadable{place}.", count(lines.unreadable));
-            debug_assert!(written.is_ok());
+        let mut sentences = vec![self.fates() + "."];
+        let left = &self.pipeline.1.threads_left;
+        if !left.is_empty() {
+            sentences.push(format!("Left behind, since they hang: {}.", left.join(", ")));
         }
-        text.push_str(if self.balances() { " The ledger balances." } else { " THE LEDGER DOES NOT BALANCE." });
-        text
+        if let Some(Lines { unreadable, rejected, is_cut_short }) = &self.lines {
+            let place = rejected.as_ref().map_or(String::new(), |path| format!(", see {path}"));
+            if *unreadable > 0 {
+                let verb = verb(*unreadable, "was", "were");
+                sentences.push(format!("{} {verb} unreadable{place}.", counted(*unreadable, "line")));
+            }
+            if *is_cut_short {
+                sentences.push("The input was not read to its end.".to_owned());
+            }
+        }
+        let balance = if self.balances() { "The ledger balances." } else { "THE LEDGER DOES NOT BALANCE." };
+        sentences.push(balance.to_owned());
+        sentences.join(" ")
+    }
+
+    fn fates(&self) -> String {
+        let report = &self.pipeline.1;
+        let Ledger { accepted, delivered, dead_lettered, in_flight, .. } = report.ledger;
+        let mut parts = vec![match accepted {
+            0 => "No events came".to_owned(),
+            1 if delivered == 1 => "The one event was delivered".to_owned(),
+            _ if report.all_delivered() => format!("All {} were delivered", counted(accepted, "event")),
+            _ => {
+                let verb = verb(delivered, "was", "were");
+                format!("Of {} {} {verb} delivered", counted(accepted, "event"), count(delivered))
+            }
+        }];
+        if dead_lettered > 0 {
+            let path = report.dead_letter.as_ref().map(|path| path.display().to_string());
+            let path = path.unwrap_or_else(|| "the dead letter".to_owned());
+            parts.push(format!("{} {} in {path}", count(dead_lettered), verb(dead_lettered, "is", "are")));
+        }
+        for (reason, lost) in report.ledger.lost.iter().filter(|(_, lost)| **lost > 0) {
+            parts.push(format!("{} {} lost ({reason})", count(*lost), verb(*lost, "is", "are")));
+        }
+        if in_flight > 0 {
+            parts.push(format!("{} {} still in flight", count(in_flight), verb(in_flight, "is", "are")));
+        }
+        parts.join(", ")
     }
 }
 
@@ -182,7 +221,10 @@ fn quantiles(quantiles: Quantiles, unit: impl Fn(Duration) -> Value) -> Value {
 }
 
 fn spread(quantiles: Quantiles) -> String {
-    let Quantiles { p50, p99, p999, max, .. } = quantiles;
+    let Quantiles { count, p50, p99, p999, max, .. } = quantiles;
+    if count == 0 {
+        return "none measured".to_owned();
+    }
     let [p50, p99, p999, max] = [p50, p99, p999, max].map(duration);
     format!("p50 {p50:<8}  p99 {p99:<8}  p99.9 {p999:<8}  max {max}")
 }

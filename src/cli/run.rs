@@ -11,15 +11,15 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::feed::{Fed, Feed};
-use super::figures::count;
+use super::figures::{count, counted};
 use super::progress::Progress;
 use super::report::{Lines, RunReport};
 use super::signals::Ended;
-use super::source::StandardInput;
+use super::source::Pipe;
 use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::Config;
-use crate::engine::{Forwarder, Report};
+use crate::engine::{DeadLetterConfig, Forwarder, Report};
 use crate::event::monotonic;
 use crate::input::{Reader, RejectedFile, Source};
 
@@ -56,10 +56,11 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     if !config.pipeline.siem.enabled {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
+    has_room(config.pipeline.siem.dead_letter.as_ref())?;
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
     let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
-    let reader = Reader::open(sources(arguments, &control), event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
+    let reader = Reader::open(sources(arguments, &control)?, event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
     let rejected = config.input.rejected.clone();
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
     let name = config.pipeline.name.clone();
@@ -68,14 +69,18 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
     let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended);
     let result = RunReport {
-        title: format!("{} events to {}", count(input.offered), forwarder.destination()),
+        title: format!("{} to {}", counted(input.offered, "event"), forwarder.destination()),
         pipeline: (name, report),
         elapsed: begun.elapsed(),
         emit: input.emit(),
         cpu: vec![("process", process_cpu())],
         peak_memory: peak_memory(),
         receiver: None,
-        lines: Some(Lines { unreadable: input.unreadable, rejected: rejected.map(|path| path.display().to_string()) }),
+        lines: Some(Lines {
+            unreadable: input.unreadable,
+            rejected: rejected.map(|path| path.display().to_string()),
+            is_cut_short: input.is_cut_short,
+        }),
         offered: input.offered,
     };
     if arguments.json {
@@ -87,15 +92,36 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     Ok(exit_code(result.is_complete() && !input.is_broken))
 }
 
+/// A dead letter that is full from the start could only lose what it is there to keep.
+fn has_room(dead_letter: Option<&DeadLetterConfig>) -> Result<(), Failure> {
+    let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return Ok(()) };
+    // One that is not there yet has room; one that cannot be looked at is for the start to complain about.
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
+    if bytes < *bytes_max {
+        return Ok(());
+    }
+    Err(Failure::DeadLetterFull { path: path.clone(), bytes, bytes_max: *bytes_max })
+}
+
 fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
     RejectedFile::open(path).map_err(|source| Failure::Open { path: path.to_owned(), source })
 }
 
-fn sources(arguments: &RunArguments, control: &Control) -> Vec<Source> {
+/// Files as they are; what may stay open without a word must be able to end all the same.
+fn sources(arguments: &RunArguments, control: &Control) -> Result<Vec<Source>, Failure> {
+    let stop = || Arc::clone(&control.stop);
     if arguments.input.is_empty() {
-        return vec![Source::reader("-", StandardInput::new(Arc::clone(&control.stop)))];
+        let stdin = Source::stdin();
+        return Ok(vec![if stdin.is_file() { stdin } else { Source::reader(stdin.name(), Pipe::stdin(stop())) }]);
     }
-    arguments.input.iter().map(Source::file).collect()
+    let source = |path: &PathBuf| {
+        if !std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+            return Ok(Source::file(path));
+        }
+        let pipe = Pipe::open(path, stop()).map_err(|source| Failure::Open { path: path.clone(), source })?;
+        Ok(Source::reader(path.display().to_string(), pipe))
+    };
+    arguments.input.iter().map(source).collect()
 }
 
 /// How the main thread ends the feeding one.

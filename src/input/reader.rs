@@ -39,6 +39,7 @@ pub struct Reader {
 struct Current {
     name: String,
     reader: Box<dyn Read + Send>,
+    is_file: bool,
 }
 
 /// Something did not become an event; the reading goes on.
@@ -105,6 +106,11 @@ impl Reader {
         self.current.as_ref().map(|current| (current.name.as_str(), self.lines.number()))
     }
 
+    /// Whether the source that is being read lies on disk, so that what is left of it is left for another time.
+    pub(crate) fn is_reading_file(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.is_file)
+    }
+
     /// The last line as a rejected one, where its event came back: its text is the event's own layout.
     pub(crate) fn reject(&self, event: &AuditEvent, reason: Unreadable) -> RejectedLine {
         let (file, line) = self.position().unwrap_or_default();
@@ -116,11 +122,11 @@ impl Reader {
     /// Opens the next source; `None` when there is none.
     fn advance(&mut self) -> Option<Result<(), InputError>> {
         let source = self.waiting.pop_front()?;
-        let name = source.name().to_owned();
+        let (name, is_file) = (source.name().to_owned(), source.is_file());
         self.lines.restart();
         Some(match source.open() {
             Ok(reader) => {
-                self.current = Some(Current { name, reader });
+                self.current = Some(Current { name, reader, is_file });
                 Ok(())
             }
             Err(error) => Err(InputError::Broken { file: name, line: 1, error }),

@@ -39,6 +39,18 @@ impl Source {
         &self.name
     }
 
+    /// Whether it lies on disk and can be read again.
+    pub(crate) fn is_file(&self) -> bool {
+        match &self.place {
+            Place::Stdin => {
+                let kind = rustix::fs::fstat(io::stdin()).map(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode));
+                kind == Ok(rustix::fs::FileType::RegularFile)
+            }
+            Place::File(_) => true,
+            Place::Open(_) => false,
+        }
+    }
+
     /// Checks that it can be read, before anything starts. Answers its size where it is known.
     ///
     /// A regular file is opened again when its turn comes, so that a thousand of them hold no thousand descriptors; a

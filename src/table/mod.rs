@@ -94,6 +94,11 @@ impl<'t> Table<'t> {
         problems.push(span.clone(), &self.path_of(key), what, help);
     }
 
+    /// Records a problem of the table as a whole.
+    pub(crate) fn blame_whole(&self, what: &str, help: &str, problems: &mut Problems) {
+        problems.push(self.span.clone(), &self.path, what, help);
+    }
+
     /// Takes a table.
     pub(crate) fn take_table(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
         let taken = self.take(key)?;

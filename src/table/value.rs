@@ -185,6 +185,7 @@ impl<'t> Table<'t> {
             return Some(*choice);
         }
         let help = match nearest(text, choices.iter().map(|(name, _)| *name)) {
+            Some(near) if choices.len() == 1 => format!("did you mean \"{near}\"?"),
             Some(near) => format!("did you mean \"{near}\"? It is {wanted}"),
             None => format!("must be {wanted}"),
         };

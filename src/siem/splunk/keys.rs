@@ -1,6 +1,6 @@
 //! Splunk's keys of the configuration file.
 
-use super::{Splunk, SplunkError};
+use super::{Splunk, bare, base};
 use crate::net::HttpConfig;
 use crate::table::{Problems, Table};
 
@@ -9,28 +9,30 @@ impl Splunk {
     pub(crate) fn read(table: &mut Table<'_>, problems: &mut Problems) -> Option<Self> {
         table.require("url", "url = \"https://splunk.example:8088\"", problems);
         table.require("token", "token = { env = \"SPLUNK_HEC_TOKEN\" }", problems);
-        let url = table.take_string("url", problems);
-        let token = table.take_secret_place("token", problems).and_then(|place| match place.read() {
-            Ok(token) => Some(token),
+        // Each for itself, so that a mistake in one does not hide a mistake in the other.
+        let url = table.take_string("url", problems).and_then(|url| match base(&url) {
+            Ok(url) => Some(url),
             Err(error) => {
-                table.blame("token", &error.to_string(), "put the token there, or name another place", problems);
+                table.blame("url", &error.to_string(), "such as \"https://splunk.example:8088\"", problems);
                 None
+            }
+        });
+        let token = table.take_secret_place("token", problems).and_then(|place| {
+            let read = place.read().map_err(|error| (error.to_string(), "put the token there, or name another place"));
+            let token =
+                read.and_then(|token| bare(token).map_err(|error| (error.to_string(), "put the bare token there")));
+            match token {
+                Ok(token) => Some(token),
+                Err((what, help)) => {
+                    table.blame("token", &what, help, problems);
+                    None
+                }
             }
         });
         let http = HttpConfig::read(table, problems);
         let mut text = |key| table.take_string(key, problems);
         let (index, source, sourcetype, host) = (text("index"), text("source"), text("sourcetype"), text("host"));
-        let mut splunk = match Self::new(url?, token?) {
-            Ok(splunk) => splunk.http(http),
-            Err(error) => {
-                let (key, help) = match error {
-                    SplunkError::EmptyToken | SplunkError::TokenCharacters => ("token", "put the bare token there"),
-                    SplunkError::Url(_) | SplunkError::Path => ("url", "such as \"https://splunk.example:8088\""),
-                };
-                table.blame(key, &error.to_string(), help, problems);
-                return None;
-            }
-        };
+        let mut splunk = Self::of(url?, token?).http(http);
         if let Some(index) = index {
             splunk = splunk.index(index);
         }

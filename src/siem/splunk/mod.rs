@@ -56,18 +56,12 @@ impl Splunk {
     /// # Errors
     /// When the URL is no base URL, or the token is empty or holds what no header can hold.
     pub fn new(url: impl AsRef<str>, token: impl Into<Secret>) -> Result<Self, SplunkError> {
-        let url: BaseUrl = url.as_ref().parse()?;
-        if url.prefix().contains("/services/collector") {
-            return Err(SplunkError::Path);
-        }
-        let token = token.into();
-        if token.expose().is_empty() {
-            return Err(SplunkError::EmptyToken);
-        }
-        if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(SplunkError::TokenCharacters);
-        }
-        Ok(Self { url, token, http: HttpConfig::default(), envelope: Envelope::of_this_machine() })
+        let (url, token) = (base(url.as_ref())?, bare(token.into())?);
+        Ok(Self::of(url, token))
+    }
+
+    fn of(url: BaseUrl, token: Secret) -> Self {
+        Self { url, token, http: HttpConfig::default(), envelope: Envelope::of_this_machine() }
     }
 
     /// The index, which the token must allow. Default, and where empty: the token's own.
@@ -131,6 +125,19 @@ impl Splunk {
     fn sent(&self, events: usize, bytes: usize) -> Sent<'_> {
         Sent { events, bytes, token: self.token.expose() }
     }
+}
+
+fn base(url: &str) -> Result<BaseUrl, SplunkError> {
+    let url: BaseUrl = url.parse()?;
+    if url.prefix().contains("/services/collector") { Err(SplunkError::Path) } else { Ok(url) }
+}
+
+fn bare(token: Secret) -> Result<Secret, SplunkError> {
+    if token.expose().is_empty() {
+        return Err(SplunkError::EmptyToken);
+    }
+    let is_bare = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    if is_bare { Ok(token) } else { Err(SplunkError::TokenCharacters) }
 }
 
 impl Siem for Splunk {
