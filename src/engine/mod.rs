@@ -17,8 +17,8 @@ mod ring;
 mod sender;
 mod settings;
 
-pub use builder::{Builder, StartError};
+pub use builder::Builder;
 pub use emitter::{Emitter, Refused};
 pub use forwarder::Forwarder;
 pub use report::Report;
-pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};
+pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig, StartError};
