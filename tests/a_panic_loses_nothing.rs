@@ -98,8 +98,9 @@ fn in_send_batch_until_drained() {
     let report = drain_in_time(&forwarder, std::time::Duration::from_millis(100));
     for record in bench.dead().values() {
         assert_eq!(record["cause"], "undelivered");
+        // What was cut off a batch counts its attempts anew, and may have been sent before.
         let was_sent = record["attempts"] != 0;
-        assert_eq!(record["possible_duplicate"], was_sent, "nobody knows how far the destination got");
+        assert!(!was_sent || record["possible_duplicate"] == true, "nobody knows how far the destination got");
     }
     assert_eq!(bench.dead().len(), 100);
     bench.assert_one_fate_each(&sent, &report);

@@ -1,8 +1,6 @@
 //! The builder: settings in, running threads out.
 
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -20,7 +18,7 @@ use super::parcel::Parcel;
 use super::pipeline::{Pipeline, nanos};
 use super::ring::Ring;
 use super::sender::SenderSeat;
-use super::settings::{DeadLetterConfig, Pin, SiemConfig};
+use super::settings::{DeadLetterConfig, Pin, SiemConfig, StartError};
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, Origin};
 use crate::event::{Pool, monotonic};
@@ -43,7 +41,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(siem: impl Siem) -> Self {
+    fn new(siem: impl Siem) -> Self {
         let name = Siem::siem_type(&siem).to_owned();
         Self { destination: Arc::new(siem), name, config: SiemConfig::default() }
     }
@@ -191,6 +189,11 @@ impl Channels {
 }
 
 impl Forwarder {
+    /// Begins a forwarder to this destination.
+    pub fn builder(siem: impl Siem) -> Builder {
+        Builder::new(siem)
+    }
+
     fn start_senders(&mut self, channels: &Channels) -> Result<(), StartError> {
         for index in 0..self.config.senders {
             let seat = SenderSeat {
@@ -301,36 +304,4 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("name", &self.name).field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// Why a forwarder did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A setting is out of its range.
-    #[error("{key} = {value} is out of its range: {range}")]
-    Setting {
-        /// The key, as in the configuration file.
-        key: &'static str,
-        /// What it was set to.
-        value: String,
-        /// What it may be.
-        range: &'static str,
-    },
-    /// The dead letter cannot be opened.
-    #[error("the dead letter {path} cannot be opened", path = path.display())]
-    DeadLetter {
-        /// Where it was to lie.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A thread cannot be started.
-    #[error("the thread {name} cannot be started")]
-    Thread {
-        /// Its name.
-        name: String,
-        /// The system's reason.
-        source: io::Error,
-    },
 }

@@ -9,7 +9,6 @@ use crossbeam_channel::{Receiver, at, select};
 use parking_lot::Mutex;
 
 use super::batcher::BatcherSeat;
-use super::builder::Builder;
 use super::destination::Destination;
 use super::emitter::{Emitter, Gate};
 use super::parcel::Parcel;
@@ -20,7 +19,7 @@ use super::settings::SiemConfig;
 use crate::event::monotonic;
 use crate::ledger::{LostReason, Snapshot};
 use crate::net::Stop;
-use crate::siem::{Health, Siem};
+use crate::siem::Health;
 
 /// How long a thread may take to come back after the deadline, before it is left behind.
 const GRACE: Duration = Duration::from_millis(250);
@@ -73,11 +72,6 @@ impl<Seat> Worker<Seat> {
 }
 
 impl Forwarder {
-    /// Begins a forwarder to this destination.
-    pub fn builder(siem: impl Siem) -> Builder {
-        Builder::new(siem)
-    }
-
     /// An emitter, bound to one of the rings in turn.
     pub fn emitter(&self) -> Emitter {
         // Relaxed: any turn will do.

@@ -1,6 +1,8 @@
 //! What all threads of one forwarder share: the books, the dead letter, the clockwork of drain, and its health.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ pub(crate) struct Pipeline {
     /// What a `Retry-After` holds back: every sender of the pipeline.
     not_before: AtomicU64,
     vitals: Mutex<Vitals>,
-    logged: Mutex<HashMap<&'static str, Logged>>,
+    logged: Mutex<HashMap<Cow<'static, str>, Logged>>,
 }
 
 /// Why the pipeline is not healthy; each reason is lifted by its own remedy.
@@ -104,7 +106,7 @@ impl Pipeline {
         if failures >= UNHEALTHY_FROM {
             self.vitals.lock().delivery = Some(format!("{failures} requests failed in a row, the last with {cause}"));
         }
-        self.warn("failed", || format!("a request failed: {cause}"));
+        self.warn(cause.label(), || format!("a request failed: {cause}"));
         failures
     }
 
@@ -117,7 +119,7 @@ impl Pipeline {
     /// A worker panicked, in a destination's code or in ours.
     pub(crate) fn panicked(&self, place: &'static str) {
         self.vitals.lock().lasting = Some(format!("a panic in {place}; events go on"));
-        self.warn("panicked", || format!("a panic in {place}; events go on"));
+        self.warn(place, || format!("a panic in {place}; events go on"));
     }
 
     /// Nobody sends before this moment.
@@ -176,10 +178,11 @@ impl Pipeline {
     }
 
     /// Logs a warning, at most once per ten seconds and kind, with the count of those that were held back.
-    pub(crate) fn warn(&self, kind: &'static str, message: impl FnOnce() -> String) {
+    pub(crate) fn warn(&self, kind: impl Into<Cow<'static, str>>, message: impl FnOnce() -> String) {
+        let kind = kind.into();
         let now = monotonic();
         let mut logged = self.logged.lock();
-        let suppressed = match logged.get_mut(kind) {
+        let suppressed = match logged.get_mut(&kind) {
             Some(before) if now.saturating_sub(before.at) < LOG_INTERVAL_NANOS => {
                 before.suppressed += 1;
                 return;
@@ -189,10 +192,12 @@ impl Pipeline {
         logged.insert(kind, Logged { at: now, suppressed: 0 });
         drop(logged);
         let pipeline = &self.origin.pipeline;
-        match suppressed {
+        let log = || match suppressed {
             0 => log::warn!("{pipeline}: {}", message()),
             held_back => log::warn!("{pipeline}: {} ({held_back} more like it before)", message()),
-        }
+        };
+        // The logger is the service's code: its panic must not end a worker, whose events nobody would carry then.
+        drop(catch_unwind(AssertUnwindSafe(log)));
     }
 }
 

@@ -140,12 +140,12 @@ impl<Q> Ring<Q> {
         }
     }
 
-    /// How many values wait; a closed ring holds none.
+    /// How many values wait, without the filling; a gauge, which may be a little off while the ring closes.
     pub(crate) fn len<T>(&self) -> usize
     where
         Q: Slots<T>,
     {
-        if self.is_closed() { 0 } else { self.slots.len() }
+        self.slots.len().saturating_sub(self.fill.load(Ordering::Relaxed))
     }
 }
 
@@ -200,8 +200,10 @@ mod tests {
         assert_eq!(ring.next_while_closing::<usize>(), Some(1));
         // As if it had read the hint before: straight to the slots, where the popped value left room.
         assert!(ring.slots.push(Some(2)).is_ok());
+        assert_eq!(ring.len::<usize>(), 1, "it waits still, and the filling does not count");
         let rest: Vec<usize> = std::iter::from_fn(|| ring.next_while_closing()).collect();
         assert_eq!(rest, [2]);
+        assert_eq!(ring.len::<usize>(), 0);
         assert!(ring.slots.push(Some(3)).is_err());
     }
 }
