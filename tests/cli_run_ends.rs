@@ -109,8 +109,7 @@ fn a_second_signal_gives_up_within_a_second() {
     running.feed(lines(0..300));
     assert!(receiver.wait_until(PATIENCE, |counts| counts.requests >= 2));
     running.signal(Signal::INT);
-    // Noticed first, so that the two are not one.
-    std::thread::sleep(Duration::from_millis(300));
+    running.wait_for("a second signal gives up on it");
     running.signal(Signal::INT);
     let ran = running.wait();
     ends_between(&ran, Duration::ZERO, Duration::from_millis(500));
@@ -258,11 +257,7 @@ fn a_signal_before_the_first_line_ends_in_peace() {
     let scene = Scene::new(&receiver.url(), "");
     let running = scene.start(&["--json"]);
     // Its last file is made right before it starts.
-    let deadline = Instant::now() + PATIENCE;
-    while !scene.path("dead.ndjson").exists() {
-        assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    program::wait_until(|| scene.path("dead.ndjson").exists());
     running.signal(Signal::TERM);
     let ran = running.wait();
     assert_eq!((ran.code, ran.json()["accepted"].as_u64()), (0, Some(0)), "{ran:?}");

@@ -4,9 +4,10 @@
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,12 +35,26 @@ pub fn run(arguments: &[&str]) -> Ran {
     Running::start(command(arguments)).end()
 }
 
+pub fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "it never happens");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// A program on its way.
 pub struct Running {
     child: Child,
     pub stdin: Option<ChildStdin>,
-    stdout: JoinHandle<String>,
-    stderr: JoinHandle<String>,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+/// What it has written so far, and the thread that reads it.
+struct Stream {
+    text: Arc<Mutex<String>>,
+    reading: JoinHandle<()>,
 }
 
 /// What became of it.
@@ -56,7 +71,8 @@ impl Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();
-        let (stdout, stderr) = (read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap()));
+        let stdout = Stream::of(child.stdout.take().unwrap());
+        let stderr = Stream::of(child.stderr.take().unwrap());
         Self { child, stdin, stdout, stderr }
     }
 
@@ -67,6 +83,11 @@ impl Running {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Waits until it has said this on standard error.
+    pub fn wait_for(&self, text: &str) {
+        wait_until(|| self.stderr.text.lock().unwrap().contains(text));
     }
 
     pub fn id(&self) -> u32 {
@@ -92,13 +113,13 @@ impl Running {
             }
             if begun.elapsed() > PATIENCE {
                 self.child.kill().unwrap();
-                panic!("it never ends: {}", self.stderr.join().unwrap());
+                panic!("it never ends: {}", self.stderr.end());
             }
             std::thread::sleep(Duration::from_millis(2));
         };
         let took = begun.elapsed();
         drop(self.stdin.take());
-        let (stdout, stderr) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
+        let (stdout, stderr) = (self.stdout.end(), self.stderr.end());
         let ran = Ran { code: status.code().unwrap_or(-1), stdout, stderr, took };
         assert!(!ran.stdout.contains(TOKEN) && !ran.stderr.contains(TOKEN), "the token is printed: {ran:?}");
         assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
@@ -106,12 +127,23 @@ impl Running {
     }
 }
 
-fn read(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut text = String::new();
-        from.read_to_string(&mut text).unwrap();
-        text
-    })
+impl Stream {
+    fn of(from: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let theirs = Arc::clone(&text);
+        let reading = std::thread::spawn(move || {
+            for line in BufReader::new(from).lines() {
+                *theirs.lock().unwrap() += &(line.unwrap() + "\n");
+            }
+        });
+        Self { text, reading }
+    }
+
+    fn end(self) -> String {
+        self.reading.join().unwrap();
+        let text = self.text.lock().unwrap();
+        text.clone()
+    }
 }
 
 impl Ran {
