@@ -1,5 +1,11 @@
 //! A configuration with mistakes: all of them at once, each where it stands, and nothing is started.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/program.rs"]

@@ -1,5 +1,11 @@
 //! `demo`: the whole engine in one command, compared event by event.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/program.rs"]

@@ -1,5 +1,11 @@
 //! `run`: every line of the input is delivered, or accounted for.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/program.rs"]

@@ -1,5 +1,11 @@
 //! `run` ends when it is asked to, in time, with an account of what was read; and it never reads more than it can hold.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/program.rs"]

@@ -1,10 +1,17 @@
 //! A token is in no debug output, error, health, log or dead letter, whatever the destination repeats of it.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/hec.rs"]
 mod hec;
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Mutex, Once};
@@ -28,7 +35,7 @@ impl Log for Collect {
     }
 
     fn log(&self, record: &Record<'_>) {
-        *LOGGED.lock().unwrap() += &format!("{} {}\n", record.target(), record.args());
+        writeln!(LOGGED.lock().unwrap(), "{} {}", record.target(), record.args()).unwrap();
     }
 
     fn flush(&self) {}
@@ -63,7 +70,7 @@ fn parrot(status: &'static str) -> String {
                 }
                 let lower = line.to_ascii_lowercase();
                 if lower.starts_with("authorization: ") {
-                    authorization = line.trim().to_owned();
+                    line.trim().clone_into(&mut authorization);
                 }
                 if let Some(bytes) = lower.strip_prefix("content-length: ") {
                     length = bytes.trim().parse().unwrap();

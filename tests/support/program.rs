@@ -1,6 +1,12 @@
 //! The program as a black box: a folder with its files, its arguments, and what comes out.
 #![allow(unreachable_pub, reason = "shared by test crates")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
 use std::collections::BTreeMap;
@@ -164,11 +170,12 @@ impl Scene {
         let scene = Self { folder: tempfile::tempdir().unwrap() };
         let (dead, rejected) = (scene.path("dead.ndjson"), scene.path("rejected.ndjson"));
         let text = format!(
-            "[input]\nrejected = {{ path = {rejected:?} }}\n\n[siem.splunk]\ntype = \"splunk\"\nurl = \"{url}\"\n\
-             token = {{ env = \"{TOKEN_VARIABLE}\" }}\nretry_backoff_max = 0.02\nbatch_timeout_seconds = 0.1\n{keys}\n"
+            "[input]\nrejected = {{ path = \"{}\" }}\n\n[siem.splunk]\ntype = \"splunk\"\nurl = \"{url}\"\n\
+             token = {{ env = \"{TOKEN_VARIABLE}\" }}\nretry_backoff_max = 0.02\nbatch_timeout_seconds = 0.1\n{keys}\n",
+            rejected.display(),
         );
         // `keys` may name another dead letter, or none.
-        let letter = format!("dead_letter = {{ path = {dead:?} }}\n");
+        let letter = format!("dead_letter = {{ path = \"{}\" }}\n", dead.display());
         let text = if keys.contains("dead_letter") { text } else { text + &letter };
         std::fs::write(scene.path("siem.toml"), text).unwrap();
         scene
@@ -256,8 +263,8 @@ pub fn lines(numbers: std::ops::Range<u32>) -> String {
 /// Fails unless the receiver holds exactly these.
 pub fn assert_received(receiver: &Receiver, numbers: impl IntoIterator<Item = u32>) {
     let mut expected: Vec<u128> = numbers.into_iter().map(|number| id(number).as_u128()).collect();
-    let mut received: Vec<u128> = receiver.ids().into_iter().map(|(id, _)| id).collect();
+    let mut held: Vec<u128> = receiver.ids().into_iter().map(|(id, _)| id).collect();
     expected.sort_unstable();
-    received.sort_unstable();
-    assert!(expected == received, "{} expected, {} received", expected.len(), received.len());
+    held.sort_unstable();
+    assert!(expected == held, "{} expected, {} received", expected.len(), held.len());
 }
