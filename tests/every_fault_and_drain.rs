@@ -1,6 +1,12 @@
 //! Whatever fault the receiver shows, each event has exactly one fate: when drained in the midst of it, within the
 //! deadline; and when the fault passes, delivered.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/hec.rs"]

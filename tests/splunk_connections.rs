@@ -1,5 +1,11 @@
 //! What goes over the wire, over how many connections, and how soon a connection that hangs is let go.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/hec.rs"]
@@ -21,7 +27,7 @@ fn sample(index: u32) -> AuditEvent {
     AuditEvent::builder(EventType::ToolInvoked, Severity::ALL[index as usize % 4])
         .id(EventId::from_u128(0x0123_4567_89ab_7def_8000_0000_0000_0000 | u128::from(index)))
         .timestamp("2026-01-01T00:00:00.031983Z".parse::<Timestamp>().unwrap())
-        .user_id(&format!("u-{index}"))
+        .user_id(format!("u-{index}"))
         .user_agent("Zürich \"quoted\"\n\u{1f512}")
         .detail("amount", index)
         .build()

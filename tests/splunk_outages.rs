@@ -1,5 +1,11 @@
 //! What a SIEM does to those who rely on it: absent, restarted, refusing, too small. Nothing is lost, over real HTTP.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod support;
 #[path = "support/hec.rs"]
@@ -162,7 +168,7 @@ fn a_token_that_expires_dead_letters_nothing() {
 }
 
 fn send_large(forwarder: &Forwarder, bytes: usize) -> EventId {
-    let event = AuditEvent::builder(EventType::ToolInvoked, Severity::Low).user_agent(&"x".repeat(bytes)).build();
+    let event = AuditEvent::builder(EventType::ToolInvoked, Severity::Low).user_agent("x".repeat(bytes)).build();
     let id = event.id();
     forwarder.emitter().send_timeout(event, PATIENCE).unwrap();
     id

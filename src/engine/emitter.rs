@@ -130,10 +130,12 @@ impl QueueBytes {
         Self { held: CachePadded::default(), max }
     }
 
+    /// Where nothing is held there is room for any one event: refused as full, it would be waited for without end.
+    ///
     /// Relaxed: a bound, not a lock; what is reserved is published by the ring.
     fn reserve(&self, bytes: usize) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= self.max;
+        let fits = before == 0 || before.saturating_add(bytes) <= self.max;
         if !fits {
             self.give_back(bytes);
         }

@@ -128,7 +128,10 @@ impl Outcome<'_> {
         }
         self.pipeline.books.retry();
         parcel.history.due = now.saturating_add(wait);
-        parcel.history.cause = Some(cause);
+        // That we are stopping is no reason; what the destination said before is.
+        if parcel.history.cause.is_none() || cause.kind() != CauseKind::Undelivered {
+            parcel.history.cause = Some(cause);
+        }
         self.waiting.push(parcel);
     }
 
