@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     if !config.pipeline.siem.enabled {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
-    has_room(config.pipeline.siem.dead_letter.as_ref())?;
+    warn_if_full(config.pipeline.siem.dead_letter.as_ref());
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
     let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
@@ -92,15 +92,18 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     Ok(exit_code(result.is_complete() && !input.is_broken))
 }
 
-/// A dead letter that is full from the start could only lose what it is there to keep.
-fn has_room(dead_letter: Option<&DeadLetterConfig>) -> Result<(), Failure> {
-    let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return Ok(()) };
+/// A dead letter that is full from the start will keep nothing: said at once, since nobody may look at the end.
+fn warn_if_full(dead_letter: Option<&DeadLetterConfig>) {
+    let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return };
     // One that is not there yet has room; one that cannot be looked at is for the start to complain about.
     let bytes = std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
-    if bytes < *bytes_max {
-        return Ok(());
+    if bytes >= *bytes_max {
+        tell(&format!(
+            "warning: the dead letter {} is full, with {bytes} of {bytes_max} bytes: what the destination refuses will be \
+             lost; move the file away, or raise bytes_max",
+            path.display()
+        ));
     }
-    Err(Failure::DeadLetterFull { path: path.clone(), bytes, bytes_max: *bytes_max })
 }
 
 fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
