@@ -6,9 +6,8 @@ mod support;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use siem_forward::{
-    AuditEvent, Builder, DetailValue, Emitter, EventId, EventType, Forwarder, Refused, Severity, Verdict,
-};
+use siem_forward::event::DetailValue;
+use siem_forward::{AuditEvent, Builder, Emitter, EventId, EventType, Forwarder, Refused, Severity, Verdict};
 use support::{Hang, PATIENCE, Played, Received, assert_one_fate_each, until};
 
 /// A forwarder whose batcher has taken one event and hangs in it: from here on nothing leaves the ring.

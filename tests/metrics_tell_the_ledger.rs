@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use siem_forward::ledger::{LostReason, RefusedReason};
 use siem_forward::siem::{CauseKind, Partial};
-use siem_forward::{
-    Cause, DeadLetterConfig, Emitter, EventType, Forwarder, LostReason, RefusedReason, Severity, Snapshot, Verdict,
-};
+use siem_forward::{Cause, DeadLetterConfig, Emitter, EventType, Forwarder, Severity, Snapshot, Verdict};
 use support::{PATIENCE, Received, assert_one_fate_each, dead_letter, impatient, scripted};
 
 /// What must hold at any moment.

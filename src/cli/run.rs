@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::control::Control;
 use super::failure::Failure;
 use super::feed::{Fed, Feed};
 use super::figures::{count, counted};
@@ -20,7 +21,6 @@ use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::Config;
 use crate::engine::{DeadLetterConfig, Forwarder, Report};
-use crate::event::monotonic;
 use crate::input::{Reader, RejectedFile, Source};
 
 /// A line may be this much longer than the event in it: JSON can write a character in six, and takes keys and quotes.
@@ -125,41 +125,6 @@ fn sources(arguments: &RunArguments, control: &Control) -> Result<Vec<Source>, F
         Ok(Source::reader(path.display().to_string(), pipe))
     };
     arguments.input.iter().map(source).collect()
-}
-
-/// How the main thread ends the feeding one.
-#[derive(Debug)]
-pub(crate) struct Control {
-    /// No more is read.
-    pub(crate) stop: Arc<AtomicBool>,
-    /// Until when a line that was read may wait for room, in monotonic nanoseconds.
-    room_until: AtomicU64,
-    drain_timeout: Duration,
-}
-
-impl Control {
-    fn new(drain_timeout: Duration) -> Self {
-        Self { stop: Arc::default(), room_until: AtomicU64::new(u64::MAX), drain_timeout }
-    }
-
-    /// Whether a line that was read may still wait for room.
-    pub(crate) fn may_wait(&self) -> bool {
-        // Relaxed, as all of this: a poll later is soon enough.
-        monotonic() < self.room_until.load(Ordering::Relaxed)
-    }
-
-    /// Asks to end: half of the drain's time is for what was read and waits for room, the rest for delivering.
-    fn stop(&self) {
-        if !self.stop.swap(true, Ordering::Relaxed) {
-            let half = u64::try_from(self.drain_timeout.as_nanos() / 2).unwrap_or(u64::MAX);
-            self.room_until.fetch_min(monotonic().saturating_add(half), Ordering::Relaxed);
-            tell("ending: what was read is delivered; a second signal gives up on it");
-        }
-    }
-
-    fn stop_now(&self) {
-        self.room_until.store(0, Ordering::Relaxed);
-    }
 }
 
 /// Feeds the input to the forwarder and drains, on a thread of its own; this one shows progress and heeds signals.
