@@ -119,8 +119,14 @@ fn at_rest_every_name_says_what_happened() {
     assert_never_negative(&empty);
     assert_eq!((empty.success_rate, empty.average_latency_ms, empty.queue_size), (100.0, 0.0, 0));
     // The zeroes are there, so that who watches a reason need not wait for its first event.
-    assert_eq!(empty.ledger.refused.keys().copied().collect::<Vec<_>>(), sorted(RefusedReason::ALL, |it| it.label()));
-    assert_eq!(empty.ledger.lost.keys().copied().collect::<Vec<_>>(), sorted(LostReason::ALL, |it| it.label()));
+    assert_eq!(
+        empty.ledger.refused.keys().copied().collect::<Vec<_>>(),
+        sorted(RefusedReason::ALL, siem_forward::ledger::RefusedReason::label)
+    );
+    assert_eq!(
+        empty.ledger.lost.keys().copied().collect::<Vec<_>>(),
+        sorted(LostReason::ALL, siem_forward::ledger::LostReason::label)
+    );
 
     // One at a time, so that the requests come in this order: accepted, two failures and accepted, accepted, refused.
     let sent: Vec<_> = (0..4).map(|index| one_at_a_time(&forwarder, &emitter, index)).collect();
