@@ -58,7 +58,7 @@ impl Bench {
 /// Panics every third time.
 fn now_and_then() -> impl Fn() + Send + Sync {
     let calls = AtomicU32::new(0);
-    move || assert!(calls.fetch_add(1, Ordering::Relaxed) % 3 != 0, "now and then")
+    move || assert!(!calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(3), "now and then")
 }
 
 fn assert_red(forwarder: &Forwarder, place: &str) {

@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use siem_forward::{AuditEvent, Emitter, EventType, Forwarder, Refused, Severity};
-use support::{Hang, PATIENCE, Played, Received, assert_one_fate_each, fill};
+use support::{Hang, NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each, fill};
 
 /// Allocations of this thread alone: the workers allocate as they like.
 fn allocations(work: impl FnOnce()) -> u64 {
@@ -79,7 +79,7 @@ fn handing_in_a_prepared_event_allocates_nothing() {
     });
     assert_eq!(count, 0);
     let report = forwarder.drain(PATIENCE);
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn being_refused_allocates_nothing() {
     assert_eq!(report.ledger.refused["full"], 1001);
     let prepared = prepared.pop().unwrap();
     assert_eq!(allocations(|| assert!(matches!(emitter.try_send(prepared), Err(Refused::Closed(_))))), 0);
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 /// A thread that waits for a lock or sleeps gives up its core of its own will, and the system counts that.

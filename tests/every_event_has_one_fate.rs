@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use siem_forward::siem::{CauseKind, Partial};
 use siem_forward::{Batch, Cause, DeadLetterConfig, Forwarder, Verdict};
-use support::{Received, assert_one_fate_each, dead_letter, impatient, scripted, send, send_one};
+use support::{NONE_DEAD, Received, assert_one_fate_each, dead_letter, impatient, scripted, send, send_one};
 
 fn holds(batch: &Batch, text: &str) -> bool {
     memchr::memmem::find(batch.body(), text.as_bytes()).is_some()
@@ -20,7 +20,7 @@ fn accepted_events_are_delivered_once() {
     let report = forwarder.drain(support::PATIENCE);
     assert_eq!(report.metrics.batches_sent, 101);
     assert!(received.ids().values().all(|times| *times == 1));
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn many_producers_batchers_and_senders_lose_nothing() {
         .collect();
     let sent: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     let report = forwarder.drain(support::PATIENCE);
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_failure_now_and_then_costs_nothing_but_a_retry() {
     let report = forwarder.drain(support::PATIENCE);
     assert!(report.metrics.retry_count > 0);
     assert_eq!(report.ledger.delivered, 5_000, "{report}");
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 #[test]
@@ -106,7 +106,8 @@ fn one_poisoned_event_is_found_and_dead_lettered_alone() {
     let reject = || Verdict::Reject(Cause::new(CauseKind::Rejected));
     let server_error = || Verdict::retry(Cause::http(500));
     let firewall = || Verdict::Halt(Cause::http(403));
-    let verdicts: [(&str, fn() -> Verdict); 3] = [("reject", reject), ("500", server_error), ("403", firewall)];
+    type Named = (&'static str, fn() -> Verdict);
+    let verdicts: [Named; 3] = [("reject", reject), ("500", server_error), ("403", firewall)];
     for senders in [1, 2] {
         for (name, verdict) in verdicts {
             let directory = tempfile::tempdir().unwrap();
