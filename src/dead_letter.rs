@@ -155,13 +155,12 @@ impl Records {
     pub(crate) fn new(origin: &Origin, attempts: &Attempts) -> Self {
         let Origin { pipeline, siem_type, destination } = origin;
         let before = Before { time: Timestamp::now().to_string(), pipeline, siem_type, destination };
-        let after = After {
-            cause: &attempts.cause.label(),
-            words: attempts.cause.as_words(),
-            attempts: attempts.count,
-            possible_duplicate: attempts.possible_duplicate,
-        };
-        Self { before: open_object(&before), after: open_object(&after), bytes: Vec::new(), ends: Vec::new() }
+        Self { before: open_object(&before), after: after(attempts), bytes: Vec::new(), ends: Vec::new() }
+    }
+
+    /// What follows had other attempts.
+    pub(crate) fn attempts(&mut self, attempts: &Attempts) {
+        self.after = after(attempts);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -206,6 +205,15 @@ impl Records {
         self.bytes.extend_from_slice(b"}\n");
         self.ends.push(self.bytes.len());
     }
+}
+
+fn after(attempts: &Attempts) -> Vec<u8> {
+    open_object(&After {
+        cause: &attempts.cause.label(),
+        words: attempts.cause.as_words(),
+        attempts: attempts.count,
+        possible_duplicate: attempts.possible_duplicate,
+    })
 }
 
 /// An object without its closing brace.

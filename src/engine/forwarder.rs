@@ -164,7 +164,7 @@ impl Forwarder {
         for worker in self.batchers.iter().filter(|worker| !worker.has_ended_by(grace)) {
             worker.seat.leave_behind();
         }
-        self.handover.try_iter().for_each(Parcel::bury_undelivered);
+        Parcel::bury_all_undelivered(self.handover.try_iter());
         // One that was busy writing down what it held has been waited for: only its end is missing.
         let last_steps = Instant::now() + LAST_STEPS;
         let senders = self.senders.iter().filter(|worker| !worker.has_ended_by(last_steps));

@@ -157,7 +157,8 @@ impl Pipeline {
         self.bury_records(&records);
     }
 
-    fn bury_records(&self, records: &Records) {
+    /// Writes records to the dead letter, or counts them as lost.
+    pub(crate) fn bury_records(&self, records: &Records) {
         let Some(dead_letter) = &self.dead_letter else {
             self.books.lose(LostReason::NoDeadLetter, records.len() as u64);
             self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));

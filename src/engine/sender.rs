@@ -188,7 +188,7 @@ impl SenderSeat {
         let hopeless: Vec<Parcel> =
             held.waiting.extract_if(.., |parcel| parcel.history.due.max(not_before) >= deadline).collect();
         drop(held);
-        hopeless.into_iter().for_each(Parcel::bury_undelivered);
+        Parcel::bury_all_undelivered(hopeless);
     }
 
     /// Gives the batch that was sent its fate, unless drain has taken it meanwhile.
@@ -220,7 +220,7 @@ impl SenderSeat {
     pub(crate) fn bury_held(&self) {
         let mut held = self.held.lock();
         let held = &mut *held;
-        held.sending.take().into_iter().chain(held.waiting.drain(..)).for_each(Parcel::bury_undelivered);
+        Parcel::bury_all_undelivered(held.sending.take().into_iter().chain(held.waiting.drain(..)));
     }
 
     /// The batch that is being sent may have been taken by the destination: said in its record.
