@@ -99,6 +99,8 @@ fn a_partial_rejection_costs_the_named_event_and_resends_the_rest() {
     assert_one_fate_each(&sent, &received.ids(), &dead, &report);
 }
 
+type Named = (&'static str, fn() -> Verdict);
+
 /// One poisoned event among ten thousand: it alone is dead-lettered, however the destination says no, and also where
 /// one sender must do everything.
 #[test]
@@ -106,7 +108,6 @@ fn one_poisoned_event_is_found_and_dead_lettered_alone() {
     let reject = || Verdict::Reject(Cause::new(CauseKind::Rejected));
     let server_error = || Verdict::retry(Cause::http(500));
     let firewall = || Verdict::Halt(Cause::http(403));
-    type Named = (&'static str, fn() -> Verdict);
     let verdicts: [Named; 3] = [("reject", reject), ("500", server_error), ("403", firewall)];
     for senders in [1, 2] {
         for (name, verdict) in verdicts {
