@@ -5,16 +5,17 @@
 
 mod support;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fork::{Fork, fork, waitpid_nohang};
 use rustix::process::{Pid, Signal, kill_process};
 use siem_forward::{
-    AuditEvent, Cause, DeadLetterConfig, Emitter, EventId, EventType, Forwarder, Refused, Report, Severity, Verdict,
+    AuditEvent, Cause, DeadLetterConfig, Emitter, EventId, EventType, Forwarder, Ledger, Refused, Report, Severity,
+    Verdict,
 };
-use support::{PATIENCE, Received, assert_one_fate_each, dead_letter, scripted};
+use support::{NONE_DEAD, PATIENCE, Received, assert_one_fate_each, dead_letter, scripted};
 
 /// Events of a thread between two looks at the process id.
 const UNNOTICED_MAX: usize = 64;
@@ -51,7 +52,7 @@ fn a_forked_child_is_refused_and_touches_nothing_of_its_parents() {
     let report = delivering.drain(PATIENCE);
     assert_one_fate_each(&sent, &received.ids(), &dead_letter(&path), &report);
     let report = holding.abort();
-    assert_one_fate_each(&held, &Default::default(), &dead_letter(&other), &report);
+    assert_one_fate_each(&held, &HashMap::new(), &dead_letter(&other), &report);
     assert_eq!(report.ledger.dead_lettered, 10, "the child has left them to its parent");
 }
 
@@ -75,7 +76,7 @@ fn in_child(delivering: Forwarder, holding: Forwarder, ids: &Path, letters: &[Pa
 
         let before: Vec<_> = letters.iter().map(std::fs::read).collect::<Result<_, _>>().unwrap();
         let begun = Instant::now();
-        assert_eq!(holding.drain(PATIENCE).ledger, Default::default());
+        assert_eq!(holding.drain(PATIENCE).ledger, Ledger::default());
         let report: Report = holding.abort();
         assert!(report.threads_left.is_empty() && !report.deadline_reached);
         drop(holding);
@@ -90,7 +91,7 @@ fn in_child(delivering: Forwarder, holding: Forwarder, ids: &Path, letters: &[Pa
         let own = Forwarder::builder(scripted(&received, |_| Verdict::Accept)).start().unwrap();
         let sent = support::send(&own.emitter(), 100);
         let report = own.drain(PATIENCE);
-        assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+        assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
     }));
     std::process::exit(i32::from(found.is_err()))
 }

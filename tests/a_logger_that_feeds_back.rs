@@ -13,7 +13,7 @@ use std::time::Duration;
 use log::{LevelFilter, Log, Metadata, Record};
 use siem_forward::siem::FormatError;
 use siem_forward::{Cause, Emitter, EventId, EventType, Forwarder, Pin, Refused, Severity, Verdict};
-use support::{PATIENCE, Played, Received, assert_one_fate_each, drain_in_time, impatient, send};
+use support::{NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each, drain_in_time, impatient, send};
 
 thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
@@ -114,7 +114,7 @@ fn warnings_become_events_of_the_forwarder_that_warns_and_nothing_recurses_or_ha
     support::wait_until(&forwarder, |metrics| metrics.events_sent + metrics.events_failed >= 103);
     let report = drain_in_time(&forwarder, PATIENCE);
     sent.extend(LOGGER.answers.lock().unwrap().taken.clone());
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 
     // After the end, from a worker's warnings to those of drop: handed back as closed.
     log::warn!("after the end");

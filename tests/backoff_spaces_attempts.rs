@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use siem_forward::{Batch, Cause, Forwarder, Jitter, RetryConfig, Verdict, siem};
-use support::{PATIENCE, Received, assert_one_fate_each, send};
+use support::{NONE_DEAD, PATIENCE, Received, assert_one_fate_each, send};
 
 type Times = Arc<Mutex<Vec<Instant>>>;
 
@@ -43,7 +43,7 @@ fn spacing(retry: RetryConfig, failures: usize) -> Vec<Duration> {
     let sent = send(&forwarder.emitter(), 1);
     support::wait_until(&forwarder, |metrics| metrics.events_sent == 1);
     let report = forwarder.drain(PATIENCE);
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
     assert_eq!(report.metrics.retry_count, failures as u64);
     times.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
@@ -89,7 +89,7 @@ fn a_retry_after_holds_back_every_sender() {
     let times = times.lock().unwrap();
     let early: Vec<_> = times[1..].iter().map(|at| *at - times[0]).filter(|wait| *wait < asked).collect();
     assert!(early.is_empty(), "{early:?} after the destination had asked for {asked:?}");
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 /// A Retry-After has a ceiling of its own, whatever the destination asks for.
@@ -106,5 +106,5 @@ fn a_retry_after_is_honoured_up_to_its_ceiling() {
     let report = forwarder.drain(PATIENCE);
     let times = times.lock().unwrap();
     assert!(times[1] - times[0] >= Duration::from_millis(400));
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }

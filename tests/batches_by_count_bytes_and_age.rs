@@ -28,7 +28,7 @@ struct Sent {
 /// A destination that keeps the bodies, and whose wire form of an event is its user's id and nothing else.
 struct Bodies {
     received: Received,
-    sent: Arc<Mutex<Vec<Sent>>>,
+    taken: Arc<Mutex<Vec<Sent>>>,
     letter: PathBuf,
     _directory: tempfile::TempDir,
 }
@@ -37,13 +37,13 @@ impl Bodies {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let letter = directory.path().join("dead.ndjson");
-        Self { received: Received::default(), sent: Arc::default(), letter, _directory: directory }
+        Self { received: Received::default(), taken: Arc::default(), letter, _directory: directory }
     }
 
     /// One sender, so that batches arrive in order.
     fn builder(&self, shape: Shape) -> Builder {
         let mut played = Played::new(&self.received);
-        let (received, bodies) = (self.received.clone(), Arc::clone(&self.sent));
+        let (received, bodies) = (self.received.clone(), Arc::clone(&self.taken));
         played.shape = shape;
         played.format_event = Box::new(|event, body| {
             let text = event.user_id().unwrap_or_default();
@@ -64,7 +64,7 @@ impl Bodies {
     }
 
     fn sent(&self) -> Vec<Sent> {
-        self.sent.lock().unwrap().clone()
+        self.taken.lock().unwrap().clone()
     }
 
     fn counts(&self) -> Vec<usize> {

@@ -2,15 +2,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use siem_forward::siem::{CauseKind, Partial};
 use siem_forward::{Batch, Cause, DeadLetterConfig, Forwarder, Verdict};
-use support::{Received, assert_one_fate_each, dead_letter, impatient, scripted, send, send_one};
-
-/// What a destination says to a batch with the poisoned event in it.
-type Answers = fn() -> Verdict;
+use support::{NONE_DEAD, Received, assert_one_fate_each, dead_letter, impatient, scripted, send, send_one};
 
 fn holds(batch: &Batch, text: &str) -> bool {
     memchr::memmem::find(batch.body(), text.as_bytes()).is_some()
@@ -24,7 +20,7 @@ fn accepted_events_are_delivered_once() {
     let report = forwarder.drain(support::PATIENCE);
     assert_eq!(report.metrics.batches_sent, 101);
     assert!(received.ids().values().all(|times| *times == 1));
-    assert_one_fate_each(&sent, &received.ids(), &BTreeMap::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 #[test]
@@ -45,7 +41,7 @@ fn many_producers_batchers_and_senders_lose_nothing() {
         .collect();
     let sent: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     let report = forwarder.drain(support::PATIENCE);
-    assert_one_fate_each(&sent, &received.ids(), &BTreeMap::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 #[test]
@@ -62,7 +58,7 @@ fn a_failure_now_and_then_costs_nothing_but_a_retry() {
     let report = forwarder.drain(support::PATIENCE);
     assert!(report.metrics.retry_count > 0);
     assert_eq!(report.ledger.delivered, 5_000, "{report}");
-    assert_one_fate_each(&sent, &received.ids(), &BTreeMap::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 #[test]
@@ -103,6 +99,8 @@ fn a_partial_rejection_costs_the_named_event_and_resends_the_rest() {
     assert_one_fate_each(&sent, &received.ids(), &dead, &report);
 }
 
+type Named = (&'static str, fn() -> Verdict);
+
 /// One poisoned event among ten thousand: it alone is dead-lettered, however the destination says no, and also where
 /// one sender must do everything.
 #[test]
@@ -110,7 +108,7 @@ fn one_poisoned_event_is_found_and_dead_lettered_alone() {
     let reject = || Verdict::Reject(Cause::new(CauseKind::Rejected));
     let server_error = || Verdict::retry(Cause::http(500));
     let firewall = || Verdict::Halt(Cause::http(403));
-    let verdicts: [(&str, Answers); 3] = [("reject", reject), ("500", server_error), ("403", firewall)];
+    let verdicts: [Named; 3] = [("reject", reject), ("500", server_error), ("403", firewall)];
     for senders in [1, 2] {
         for (name, verdict) in verdicts {
             let directory = tempfile::tempdir().unwrap();

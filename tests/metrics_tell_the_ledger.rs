@@ -10,7 +10,7 @@ use std::time::Duration;
 use siem_forward::ledger::{LostReason, RefusedReason};
 use siem_forward::siem::{CauseKind, Partial};
 use siem_forward::{Cause, DeadLetterConfig, Emitter, EventType, Forwarder, Severity, Snapshot, Verdict};
-use support::{PATIENCE, Received, assert_one_fate_each, dead_letter, impatient, scripted};
+use support::{NONE_DEAD, PATIENCE, Received, assert_one_fate_each, dead_letter, impatient, scripted};
 
 /// What must hold at any moment.
 fn assert_never_negative(metrics: &Snapshot) {
@@ -121,12 +121,9 @@ fn at_rest_every_name_says_what_happened() {
     // The zeroes are there, so that who watches a reason need not wait for its first event.
     assert_eq!(
         empty.ledger.refused.keys().copied().collect::<Vec<_>>(),
-        sorted(RefusedReason::ALL, siem_forward::ledger::RefusedReason::label)
+        sorted(RefusedReason::ALL, RefusedReason::label)
     );
-    assert_eq!(
-        empty.ledger.lost.keys().copied().collect::<Vec<_>>(),
-        sorted(LostReason::ALL, siem_forward::ledger::LostReason::label)
-    );
+    assert_eq!(empty.ledger.lost.keys().copied().collect::<Vec<_>>(), sorted(LostReason::ALL, LostReason::label));
 
     // One at a time, so that the requests come in this order: accepted, two failures and accepted, accepted, refused.
     let sent: Vec<_> = (0..4).map(|index| one_at_a_time(&forwarder, &emitter, index)).collect();
@@ -146,7 +143,7 @@ fn at_rest_every_name_says_what_happened() {
     assert_eq!(metrics.delivery_latency.count, 3);
     assert!(metrics.delivery_latency.p50 >= Duration::from_millis(1) && metrics.average_latency_ms >= 0.9);
     assert!(metrics.worker_cpu_time > Duration::ZERO);
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
 }
 
 fn one_at_a_time(forwarder: &Forwarder, emitter: &Emitter, index: u64) -> siem_forward::EventId {

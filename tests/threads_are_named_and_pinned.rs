@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use siem_forward::{Builder, Forwarder, Pin, SiemConfig};
-use support::{PATIENCE, Played, Received, assert_one_fate_each, send, until, workers};
+use support::{NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each, send, until, workers};
 
 /// Keeps what was logged.
 struct Kept(Mutex<Vec<(Level, String)>>);
@@ -82,7 +82,7 @@ fn carries_with(adapt: impl FnOnce(Builder) -> Builder, look: impl FnOnce(&[Stri
     let cores: Vec<String> = tasks.iter().map(|task| allowed(task.join("status").to_str().unwrap())).collect();
     look(&names, &cores);
     let report = forwarder.drain(PATIENCE);
-    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+    assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);
     until(|| workers().is_empty());
 }
 

@@ -27,6 +27,9 @@ use siem_forward::{
 /// Longer than any wait of a test that passes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The dead letter of a forwarder that has none.
+pub const NONE_DEAD: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+
 /// How often each id was accepted by the destination in memory.
 #[derive(Clone, Default)]
 pub struct Received(Arc<Mutex<HashMap<EventId, u32>>>);
@@ -243,6 +246,7 @@ pub fn assert_one_fate_each(
     let delivered_only = sent.iter().filter(|id| !dead.contains_key(&id.to_string())).count() as u64;
     assert_eq!(ledger.delivered + ledger.lost_total(), delivered_only, "{ledger:?}");
     assert_eq!(ledger.dead_lettered, dead.len() as u64, "{ledger:?}");
+    assert_eq!(ledger.lost["bug"], 0, "{ledger:?}");
     assert!(ledger.balances(sent.len() as u64), "{} sent, {ledger:?}", sent.len());
     let known: std::collections::HashSet<_> = sent.iter().collect();
     assert!(received.keys().all(|id| known.contains(id)), "the destination holds an event that was never sent");
