@@ -1,7 +1,7 @@
 //! Splunk, by its HTTP Event Collector (HEC).
 //!
 //! A batch is one request of concatenated envelopes. Splunk reads them in order and stops at the first that is wrong,
-//! keeping those before it: [`read`] turns what it says into the fate of each event. A success means that Splunk has
+//! keeping those before it: [`read()`] turns what it says into the fate of each event. A success means that Splunk has
 //! queued the events, not yet that they are indexed: indexer acknowledgement is not asked for.
 
 mod envelope;
