@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use crate::batch::{Batch, Mark};
+use crate::event::escape::write_text;
 use crate::event::{AuditEvent, Timestamp};
 use crate::format::json;
 use crate::siem::Cause;
@@ -54,22 +55,6 @@ impl Attempts {
     }
 }
 
-#[derive(Serialize)]
-struct Head<'a> {
-    time: String,
-    pipeline: &'a str,
-    siem_type: &'a str,
-    destination: &'a str,
-    id: String,
-    event_time: String,
-    severity: &'a str,
-    cause: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    words: Option<&'a str>,
-    attempts: u32,
-    possible_duplicate: bool,
-}
-
 /// Why records could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -105,21 +90,17 @@ impl DeadLetter {
         &self.path
     }
 
-    /// Appends whole lines and brings them to the disk; says how many of them fitted before it was full or failed.
-    pub(crate) fn append(&self, lines: &[Vec<u8>]) -> (usize, Option<DeadLetterError>) {
+    /// Appends the records and brings them to the disk; says how many of them fitted before it was full or failed.
+    pub(crate) fn append(&self, records: &Records) -> (usize, Option<DeadLetterError>) {
         let mut open = self.file.lock();
         let room = self.bytes_max.saturating_sub(open.bytes);
-        let mut bytes = 0;
-        let fitting = lines.iter().take_while(|line| {
-            bytes += line.len() as u64;
-            bytes <= room
-        });
-        let fitting: Vec<&[u8]> = fitting.map(Vec::as_slice).collect();
-        if let Err(error) = open.write(&fitting.concat()) {
+        let fitting = records.ends.partition_point(|end| *end as u64 <= room);
+        let end = fitting.checked_sub(1).and_then(|last| records.ends.get(last)).copied().unwrap_or(0);
+        if let Err(error) = open.write(records.bytes.get(..end).unwrap_or_default()) {
             return (0, Some(error.into()));
         }
-        let full = (fitting.len() < lines.len()).then_some(DeadLetterError::Full { bytes_max: self.bytes_max });
-        (fitting.len(), full)
+        let full = (fitting < records.len()).then_some(DeadLetterError::Full { bytes_max: self.bytes_max });
+        (fitting, full)
     }
 }
 
@@ -139,54 +120,105 @@ impl Open {
     }
 }
 
-/// The record of an event that has a wire form, as one line.
-pub(crate) fn wire_record(origin: &Origin, attempts: &Attempts, batch: &Batch, index: usize) -> Option<Vec<u8>> {
-    let mark = batch.marks().get(index)?;
-    let wire = batch.event(index)?;
-    let mut line = head(origin, attempts, mark.id.to_string(), mark);
-    line.extend_from_slice(b",\"wire\":");
-    if is_json_line(wire) {
-        line.extend_from_slice(wire);
-    } else {
-        json_string(&String::from_utf8_lossy(wire), &mut line);
+/// Records to be written together, a line each. What they have in common is encoded once, since drain writes tens of
+/// thousands of them within its deadline.
+#[derive(Debug)]
+pub(crate) struct Records {
+    /// A record up to its id.
+    before: Vec<u8>,
+    /// A record from its severity on, up to the event itself.
+    after: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Where each line ends.
+    ends: Vec<usize>,
+}
+
+/// The first and the last part of a record, each an object of its own until they are joined.
+#[derive(Serialize)]
+struct Before<'a> {
+    time: String,
+    pipeline: &'a str,
+    siem_type: &'a str,
+    destination: &'a str,
+}
+
+#[derive(Serialize)]
+struct After<'a> {
+    cause: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<&'a str>,
+    attempts: u32,
+    possible_duplicate: bool,
+}
+
+impl Records {
+    pub(crate) fn new(origin: &Origin) -> Self {
+        let Origin { pipeline, siem_type, destination } = origin;
+        let before = Before { time: Timestamp::now().to_string(), pipeline, siem_type, destination };
+        Self { before: open_object(&before), after: Vec::new(), bytes: Vec::new(), ends: Vec::new() }
     }
-    line.extend_from_slice(b"}\n");
-    Some(line)
+
+    /// What is known of the attempts to deliver those that are pushed from here on.
+    pub(crate) fn attempted(&mut self, attempts: &Attempts) {
+        let after = After {
+            cause: &attempts.cause.label(),
+            words: attempts.cause.as_words(),
+            attempts: attempts.count,
+            possible_duplicate: attempts.possible_duplicate,
+        };
+        self.after = open_object(&after);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Adds the event at `index`, which has a wire form.
+    pub(crate) fn push_wire(&mut self, batch: &Batch, index: usize) {
+        let (Some(mark), Some(wire)) = (batch.marks().get(index), batch.event(index)) else { return };
+        self.push_head(mark);
+        self.bytes.extend_from_slice(b",\"wire\":");
+        if is_json_line(wire) {
+            self.bytes.extend_from_slice(wire);
+        } else {
+            write_text(String::from_utf8_lossy(wire).as_bytes(), &mut self.bytes);
+        }
+        self.close();
+    }
+
+    /// Adds an event that never got a wire form: its record holds the event itself.
+    pub(crate) fn push_event(&mut self, event: &AuditEvent) {
+        self.push_head(&Mark::of(event, 0));
+        self.bytes.extend_from_slice(b",\"event\":");
+        json::write(event, &mut self.bytes);
+        self.close();
+    }
+
+    fn push_head(&mut self, mark: &Mark) {
+        let bytes = &mut self.bytes;
+        bytes.extend_from_slice(&self.before);
+        bytes.extend_from_slice(b",\"id\":\"");
+        mark.id.write(bytes);
+        bytes.extend_from_slice(b"\",\"event_time\":\"");
+        mark.timestamp.write_rfc3339(bytes);
+        bytes.extend_from_slice(b"\",\"severity\":\"");
+        bytes.extend_from_slice(mark.severity.name().as_bytes());
+        bytes.extend_from_slice(b"\",");
+        bytes.extend_from_slice(self.after.get(1..).unwrap_or_default());
+    }
+
+    fn close(&mut self) {
+        self.bytes.extend_from_slice(b"}\n");
+        self.ends.push(self.bytes.len());
+    }
 }
 
-/// The record of an event that never got a wire form, as one line: it holds the event itself.
-pub(crate) fn event_record(origin: &Origin, attempts: &Attempts, event: &AuditEvent) -> Vec<u8> {
-    let mark = Mark::of(event, 0);
-    let mut line = head(origin, attempts, event.id().to_string(), &mark);
-    line.extend_from_slice(b",\"event\":");
-    json::write(event, &mut line);
-    line.extend_from_slice(b"}\n");
-    line
-}
-
-/// The common part of a record, without its closing brace.
-fn head(origin: &Origin, attempts: &Attempts, id: String, mark: &Mark) -> Vec<u8> {
-    let head = Head {
-        time: Timestamp::now().to_string(),
-        pipeline: &origin.pipeline,
-        siem_type: origin.siem_type,
-        destination: &origin.destination,
-        id,
-        event_time: mark.timestamp.to_string(),
-        severity: mark.severity.name(),
-        cause: &attempts.cause.label(),
-        words: attempts.cause.as_words(),
-        attempts: attempts.count,
-        possible_duplicate: attempts.possible_duplicate,
-    };
+/// An object without its closing brace.
+fn open_object(part: &impl Serialize) -> Vec<u8> {
     // Strings, numbers and a bool always serialize.
-    let mut line = serde_json::to_vec(&head).unwrap_or_default();
-    line.pop();
-    line
-}
-
-fn json_string(text: &str, out: &mut Vec<u8>) {
-    crate::event::escape::write_text(text.as_bytes(), out);
+    let mut object = serde_json::to_vec(part).unwrap_or_default();
+    object.pop();
+    object
 }
 
 fn is_json_line(wire: &[u8]) -> bool {
@@ -203,15 +235,32 @@ mod tests {
         Origin { pipeline: "splunk".into(), siem_type: "splunk", destination: "http://127.0.0.1".into() }
     }
 
+    fn recorded() -> Records {
+        let mut records = Records::new(&origin());
+        records.attempted(&attempts());
+        records
+    }
+
     fn attempts() -> Attempts {
         let cause = Cause::new(CauseKind::Http(400)).words("Invalid data format\n");
         Attempts { cause, count: 2, possible_duplicate: true }
     }
 
+    fn lines(lines: &[&str]) -> Records {
+        let mut records = recorded();
+        for line in lines {
+            records.bytes.extend_from_slice(line.as_bytes());
+            records.ends.push(records.bytes.len());
+        }
+        records
+    }
+
     #[test]
     fn a_record_is_one_line_of_json_whatever_the_event_holds() {
         let event = AuditEvent::builder(EventType::UserLogin, Severity::High).user_id("a\n\"b\"\0").build();
-        let line = event_record(&origin(), &attempts(), &event);
+        let mut records = recorded();
+        records.push_event(&event);
+        let line = records.bytes;
         let record: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(record["event"]["user_id"], "a\n\"b\"\0");
         assert_eq!(record["id"], event.id().to_string());
@@ -235,8 +284,9 @@ mod tests {
             };
             batch.append(&event, write).unwrap();
             batch.seal();
-            let line = wire_record(&origin(), &attempts(), &batch, 0).unwrap();
-            let record: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            let mut records = recorded();
+            records.push_wire(&batch, 0);
+            let record: serde_json::Value = serde_json::from_slice(&records.bytes).unwrap();
             assert_eq!(record["wire"], expected);
         }
     }
@@ -246,9 +296,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead.ndjson");
         let letter = DeadLetter::open(&path, 10).unwrap();
-        let lines = [b"1234\n".to_vec(), b"5678\n".to_vec(), b"9\n".to_vec()];
-        assert!(matches!(letter.append(&lines), (2, Some(DeadLetterError::Full { .. }))));
-        assert!(matches!(letter.append(&lines), (0, Some(DeadLetterError::Full { .. }))));
+        let records = lines(&["1234\n", "5678\n", "9\n"]);
+        assert!(matches!(letter.append(&records), (2, Some(DeadLetterError::Full { .. }))));
+        assert!(matches!(letter.append(&records), (0, Some(DeadLetterError::Full { .. }))));
         assert_eq!(std::fs::read(&path).unwrap(), b"1234\n5678\n");
     }
 
@@ -258,7 +308,7 @@ mod tests {
         let path = directory.path().join("dead.ndjson");
         std::fs::write(&path, b"{\"half\":").unwrap();
         let letter = DeadLetter::open(&path, 1000).unwrap();
-        assert!(matches!(letter.append(&[b"{}\n".to_vec()]), (1, None)));
+        assert!(matches!(letter.append(&lines(&["{}\n"])), (1, None)));
         assert_eq!(std::fs::read(&path).unwrap(), b"{\"half\":\n{}\n");
     }
 

@@ -1,7 +1,69 @@
-//! siem-forward carries audit events into SIEMs.
+//! siem-forward carries audit events out of latency-sensitive services into SIEMs, without harming the service and
+//! without losing an event silently.
+//!
+//! # A guided tour
+//!
+//! **1. Start a forwarder.** It owns a few threads: batchers that encode, senders that speak HTTP. Nothing else in your
+//! service changes, and there is no async runtime anywhere.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use siem_forward::{EventType, Forwarder, Severity, siem::Splunk};
+//!
+//! let splunk = Splunk::new("https://splunk.example:8088", std::env::var("SPLUNK_HEC_TOKEN")?)?;
+//! let forwarder = Forwarder::builder(splunk).batch_size(500).start()?;
+//! let emitter = forwarder.emitter();
+//!
+//! // On the request path: no lock, no system call, no allocation while the pool lasts.
+//! let event = emitter
+//!     .event(EventType::AuthorizationDenied, Severity::High)
+//!     .user_id("u-17")
+//!     .tool_name("payments.refund")
+//!     .detail("amount", 120);
+//! if let Err(refused) = event.try_send() {
+//!     // The event comes back, with the reason: what an audit trail is worth is the service's choice.
+//!     eprintln!("{refused}: {:?}", refused.event());
+//! }
+//!
+//! // At the end: deliver what was accepted, and say what became of it.
+//! let report = forwarder.drain(Duration::from_secs(30));
+//! println!("{report}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **2. Emit.** An [`Emitter`] is `Send + Sync` and cheap to clone. [`Emitter::event`] builds in a pooled buffer;
+//! [`AuditEvent::builder`] builds anywhere. [`Emitter::try_send`] never blocks; [`Emitter::send_timeout`] waits for room
+//! as long as you say. What is not taken comes back as [`Refused`].
+//!
+//! **3. What becomes of an event.** A batcher encodes it once into the body of a [`Batch`]; a sender hands the batch to
+//! the [`Siem`], whose [`Verdict`] says what the destination holds. What failed is sent again, what is wrong is cut down to
+//! the one event that is, which goes to the [dead letter](DeadLetterConfig). An outage, however long, sends nothing
+//! there.
+//!
+//! **4. Read the books.** [`Forwarder::metrics`] shows the [`Ledger`]: `accepted = delivered + dead_lettered + lost +
+//! in_flight`, always. [`Forwarder::health`] says in a sentence what is wrong.
+//!
+//! **5. Forward to something else.** [`siem::from_fn`] makes a destination of a function; [`Siem`] has four methods for
+//! a real one, and [`net::Http`] brings timeouts, TLS and gzip along. `examples/custom_siem.rs` is one in a page.
+//!
+//! # What it promises
+//!
+//! 1. The caller is never harmed.
+//! 2. Every accepted event has exactly one fate, and the books balance.
+//! 3. Nothing is called delivered before the SIEM said so.
+//! 4. The SIEM is never stormed.
+//!
+//! And what it does not: exactly-once (a request that timed out may have been taken, and its events can arrive twice,
+//! under the same id); order beyond one batch; events in memory when the machine dies; anything after `process::exit`;
+//! an engine in a child forked after [`Builder::start`].
+//!
+//! # Features
+//!
+//! `cli` (default) holds what only the program needs: its commands, the configuration file, [`input`] and [`receiver`]. A
+//! service links the library with `default-features = false`.
 
 // The rooms of the house, in the order in which data flows: each imports only from rooms above it.
-mod event;
+pub mod event;
 mod secret;
 #[cfg(feature = "cli")]
 mod table;
@@ -10,7 +72,7 @@ pub mod format;
 pub mod net;
 pub mod siem;
 mod policy;
-mod ledger;
+pub mod ledger;
 mod dead_letter;
 mod engine;
 #[cfg(feature = "cli")]
@@ -27,11 +89,8 @@ pub use batch::{Batch, Mark, Shape};
 pub use engine::{
     BatchConfig, Builder, DeadLetterConfig, Emitter, Forwarder, Pin, Refused, Report, SiemConfig, StartError,
 };
-pub use event::{
-    AuditEvent, DetailValue, EVENT_BYTES_LIMIT, EventBuilder, EventId, EventType, InvalidEventId, InvalidEventType,
-    InvalidTimestamp, Severity, Timestamp, UnknownSeverity,
-};
-pub use ledger::{Ledger, LostReason, Quantiles, RefusedReason, Snapshot};
+pub use event::{AuditEvent, EventBuilder, EventId, EventType, Severity, Timestamp};
+pub use ledger::{Ledger, Snapshot};
 pub use policy::{Jitter, RetryConfig, RetryPolicy};
 pub use secret::Secret;
 pub use siem::{Cause, Health, Siem, Verdict};

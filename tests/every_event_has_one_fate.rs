@@ -4,19 +4,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use siem_forward::siem::{CauseKind, Partial};
-use siem_forward::{Batch, Cause, DeadLetterConfig, Forwarder, Jitter, RetryConfig, Verdict};
-use support::{Received, assert_one_fate_each, dead_letter, scripted, send, send_one};
-
-/// Retries at once, so that a test of what happens is no test of how long it takes.
-fn impatient() -> RetryConfig {
-    let mut retry = RetryConfig::default();
-    retry.retry_backoff_max = Duration::from_millis(1);
-    retry.retry_jitter = Jitter::None;
-    retry
-}
+use siem_forward::{Batch, Cause, DeadLetterConfig, Forwarder, Verdict};
+use support::{Received, assert_one_fate_each, dead_letter, impatient, scripted, send, send_one};
 
 /// What a destination says to a batch with the poisoned event in it.
 type Answers = fn() -> Verdict;

@@ -23,11 +23,6 @@ pub(crate) enum Failure {
     Splunk(#[from] SplunkError),
     #[error("the receiver cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
-    #[error(
-        "the dead letter {} is full, with {bytes} of {bytes_max} bytes: move it away, or raise bytes_max",
-        path.display()
-    )]
-    DeadLetterFull { path: PathBuf, bytes: u64, bytes_max: u64 },
     #[error("{} cannot be opened: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("standard output cannot be written: {0}")]

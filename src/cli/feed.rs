@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdrhistogram::Histogram;
 
-use super::run::Control;
+use super::control::Control;
 use super::tell;
 use crate::engine::{Emitter, Forwarder, Refused};
 use crate::event::{AuditEvent, monotonic};

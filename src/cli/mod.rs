@@ -3,6 +3,7 @@
 //! Standard output carries the result, everything else goes to standard error. Exit codes: 0 all delivered; 1 something
 //! was not, or a line was unreadable; 2 bad usage or configuration.
 
+mod control;
 mod demo;
 mod failure;
 mod feed;

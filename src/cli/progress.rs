@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::figures::{count, rate};
 
@@ -53,14 +53,21 @@ impl Progress {
 
 fn bar(noun: &'static str, total: Option<u64>) -> ProgressBar {
     let template = match total {
-        Some(_) => "  {wide_bar} {human_pos}/{human_len} {prefix}  {per_sec}  {eta} left  {msg}",
-        None => "  {spinner} {human_pos} {prefix} delivered  {per_sec}  {elapsed}  {msg}",
+        Some(_) => "  {wide_bar} {human_pos}/{human_len} {prefix}  {whole_rate}  {eta} left  {msg}",
+        None => "  {spinner} {human_pos} {prefix} delivered  {whole_rate}  {elapsed}  {msg}",
     };
     let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     bar.set_prefix(noun);
     // A template of ours that does not parse is the default bar: no reason to fail.
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
+        bar.set_style(style.with_key("whole_rate", whole_rate));
     }
     bar
+}
+
+/// The rate without the decimals that would only flicker.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, for people")]
+fn whole_rate(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    let written = write!(out, "{}/s", count(state.per_sec() as u64));
+    debug_assert!(written.is_ok());
 }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::control::Control;
 use super::failure::Failure;
 use super::feed::{Fed, Feed};
 use super::figures::{count, counted};
@@ -20,7 +21,6 @@ use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::Config;
 use crate::engine::{DeadLetterConfig, Forwarder, Report};
-use crate::event::monotonic;
 use crate::input::{Reader, RejectedFile, Source};
 
 /// A line may be this much longer than the event in it: JSON can write a character in six, and takes keys and quotes.
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     if !config.pipeline.siem.enabled {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
-    has_room(config.pipeline.siem.dead_letter.as_ref())?;
+    warn_if_full(config.pipeline.siem.dead_letter.as_ref());
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
     let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
@@ -92,15 +92,18 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     Ok(exit_code(result.is_complete() && !input.is_broken))
 }
 
-/// A dead letter that is full from the start could only lose what it is there to keep.
-fn has_room(dead_letter: Option<&DeadLetterConfig>) -> Result<(), Failure> {
-    let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return Ok(()) };
+/// A dead letter that is full from the start will keep nothing: said at once, since nobody may look at the end.
+fn warn_if_full(dead_letter: Option<&DeadLetterConfig>) {
+    let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return };
     // One that is not there yet has room; one that cannot be looked at is for the start to complain about.
     let bytes = std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
-    if bytes < *bytes_max {
-        return Ok(());
+    if bytes >= *bytes_max {
+        tell(&format!(
+            "warning: the dead letter {} is full, with {bytes} of {bytes_max} bytes: what the destination refuses will be \
+             lost; move the file away, or raise bytes_max",
+            path.display()
+        ));
     }
-    Err(Failure::DeadLetterFull { path: path.clone(), bytes, bytes_max: *bytes_max })
 }
 
 fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
@@ -122,41 +125,6 @@ fn sources(arguments: &RunArguments, control: &Control) -> Result<Vec<Source>, F
         Ok(Source::reader(path.display().to_string(), pipe))
     };
     arguments.input.iter().map(source).collect()
-}
-
-/// How the main thread ends the feeding one.
-#[derive(Debug)]
-pub(crate) struct Control {
-    /// No more is read.
-    pub(crate) stop: Arc<AtomicBool>,
-    /// Until when a line that was read may wait for room, in monotonic nanoseconds.
-    room_until: AtomicU64,
-    drain_timeout: Duration,
-}
-
-impl Control {
-    fn new(drain_timeout: Duration) -> Self {
-        Self { stop: Arc::default(), room_until: AtomicU64::new(u64::MAX), drain_timeout }
-    }
-
-    /// Whether a line that was read may still wait for room.
-    pub(crate) fn may_wait(&self) -> bool {
-        // Relaxed, as all of this: a poll later is soon enough.
-        monotonic() < self.room_until.load(Ordering::Relaxed)
-    }
-
-    /// Asks to end: half of the drain's time is for what was read and waits for room, the rest for delivering.
-    fn stop(&self) {
-        if !self.stop.swap(true, Ordering::Relaxed) {
-            let half = u64::try_from(self.drain_timeout.as_nanos() / 2).unwrap_or(u64::MAX);
-            self.room_until.fetch_min(monotonic().saturating_add(half), Ordering::Relaxed);
-            tell("ending: what was read is delivered; a second signal gives up on it");
-        }
-    }
-
-    fn stop_now(&self) {
-        self.room_until.store(0, Ordering::Relaxed);
-    }
 }
 
 /// Feeds the input to the forwarder and drains, on a thread of its own; this one shows progress and heeds signals.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Select, Sender};
@@ -21,6 +21,8 @@ use crate::siem::{Cause, CauseKind, FormatError, Siem};
 const CHUNK: usize = 256;
 /// A chunk of at least this many ends the sleeping: the ring is busy.
 const BUSY_FROM: usize = 64;
+/// Events of one write to the dead letter, which waits for the disk, when what lies in the ring is written down.
+const BURIED_TOGETHER: usize = 4096;
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 
 /// What one batcher works with; the loop is generic in the destination, this is not.
@@ -33,8 +35,9 @@ pub(crate) struct BatcherSeat {
     pub(crate) limits: Limits,
     /// Events taken from the ring; this thread alone writes it.
     pub(crate) accepted: Arc<CachePadded<AtomicU64>>,
-    /// Set by drain when it leaves this batcher behind: its events are booked, hands off.
-    pub(crate) abandoned: AtomicBool,
+    /// Whether drain has left this batcher behind: its events are booked, hands off. Held while something is booked
+    /// that both could book, so that each event is booked by one of them.
+    pub(crate) abandoned: Mutex<bool>,
     pub(crate) cpu: Arc<AtomicU64>,
 }
 
@@ -44,6 +47,8 @@ pub(crate) struct Limits {
     pub(crate) shape: Shape,
     pub(crate) batch_size: usize,
     pub(crate) batch_bytes_max: usize,
+    /// The most bytes of a wire form: what the destination takes, and what a batch of one has room for.
+    pub(crate) event_bytes_max: usize,
     pub(crate) batch_timeout_nanos: u64,
     pub(crate) sleep_max: Duration,
 }
@@ -108,27 +113,26 @@ impl<S: Siem> Batcher<'_, S> {
         let BatcherSeat { gate, pipeline, limits, .. } = self.seat;
         let mut open = self.seat.open.lock();
         let open = &mut *open;
-        if self.is_abandoned() {
+        if pipeline.stop.is_stopped() {
+            self.hand_over(open, None);
+            self.seat.bury_queued();
             return Turn::Finished;
         }
-        let stopped = pipeline.stop.is_stopped();
-        let closing = pipeline.draining.is_stopped();
         let mut events = 0;
         let mut closed = false;
         while events < CHUNK {
-            let next = if closing { gate.ring.next_while_closing() } else { gate.ring.pop() };
+            // Asked at every event: a slow destination's chunk can last longer than a drain may.
+            let closing = gate.ring.is_closed();
+            if closing && pipeline.stop.is_stopped() {
+                break;
+            }
+            let next = if closing { self.next_while_closing() } else { gate.ring.pop().inspect(|_| self.accept()) };
             let Some(event) = next else {
                 closed = closing;
                 break;
             };
             events += 1;
-            self.accept();
-            if stopped {
-                self.bury(&event, undelivered(None));
-                gate.recycle(event);
-            } else {
-                self.take(open, event);
-            }
+            self.take(open, event);
         }
         pipeline.books.open_batch(open.batch.len());
         let age = || monotonic().saturating_sub(open.since);
@@ -138,17 +142,25 @@ impl<S: Siem> Batcher<'_, S> {
         if closed { Turn::Finished } else { Turn::Took(events) }
     }
 
+    /// The next event of a ring that closes, unless drain closes it in our place.
+    fn next_while_closing(&self) -> Option<AuditEvent> {
+        let mut next = None;
+        self.seat.unless_abandoned(|| next = self.seat.gate.ring.next_while_closing().inspect(|_| self.accept()));
+        next
+    }
+
     /// Encodes an event into the open batch, and hands that over when it is full.
     #[inline]
     fn take(&self, open: &mut Open, event: AuditEvent) {
-        let Limits { shape, batch_size, batch_bytes_max, .. } = self.seat.limits;
-        let before = open.batch.body().len();
+        let Limits { shape, batch_size, batch_bytes_max, event_bytes_max, .. } = self.seat.limits;
+        let separator = if open.batch.is_empty() { 0 } else { shape.separator.len() };
+        let before = open.batch.body().len() + separator;
         if let Err(failure) = open.batch.append(&event, |body| self.format(&event, body)) {
             self.bury(&event, failure);
             return self.seat.gate.recycle(event);
         }
         let event_bytes = open.batch.body().len() - before;
-        if event_bytes > shape.event_bytes_max.min(batch_bytes_max) {
+        if event_bytes > event_bytes_max {
             open.batch.cut_last();
             let words = format!("its wire form has {event_bytes} bytes");
             self.bury(&event, Cause::new(CauseKind::TooLarge).words(words));
@@ -184,16 +196,18 @@ impl<S: Siem> Batcher<'_, S> {
 
     /// Hands the open batch to the senders, and waits for one as long as nothing stops it.
     fn hand_over(&self, open: &mut Open, next: Option<Batch>) {
-        let next = next.unwrap_or_else(|| self.fresh_batch());
-        let mut batch = std::mem::replace(&mut open.batch, next);
-        if self.is_abandoned() {
+        if open.batch.is_empty() {
             return;
         }
-        batch.seal();
-        let parcel = Parcel::new(batch, Arc::clone(&self.seat.pipeline));
-        if let Some(unsent) = self.send(parcel) {
-            unsent.bury_undelivered();
-        }
+        let next = next.unwrap_or_else(|| self.fresh_batch());
+        let mut batch = std::mem::replace(&mut open.batch, next);
+        self.seat.unless_abandoned(|| {
+            batch.seal();
+            let parcel = Parcel::new(batch, Arc::clone(&self.seat.pipeline));
+            if let Some(unsent) = self.send(parcel) {
+                Parcel::bury_undelivered([unsent], &self.seat.pipeline);
+            }
+        });
     }
 
     /// Waits for a sender or the stop; gives the parcel back when stopped.
@@ -218,21 +232,16 @@ impl<S: Siem> Batcher<'_, S> {
     }
 
     fn bury(&self, event: &AuditEvent, cause: Cause) {
-        if !self.is_abandoned() {
-            self.seat.pipeline.bury_events(std::slice::from_ref(event), &Attempts::none(cause));
-        }
+        let attempts = Attempts::none(cause);
+        self.seat.unless_abandoned(|| self.seat.pipeline.bury_events(std::slice::from_ref(event), &attempts));
     }
 
-    /// Books an event as accepted, before it can have a fate. A plain load and store: there is one writer.
+    /// Books an event as accepted, before it can have a fate. A plain load and store: there is one writer, and drain
+    /// only once this batcher is left behind.
     #[inline]
     fn accept(&self) {
         let accepted = self.seat.accepted.load(Ordering::Relaxed);
         self.seat.accepted.store(accepted + 1, Ordering::Relaxed);
-    }
-
-    /// Relaxed: drain waits for this thread before it sets it, and a moment's difference cannot be told from a hang.
-    fn is_abandoned(&self) -> bool {
-        self.seat.abandoned.load(Ordering::Relaxed)
     }
 
     /// Waits a little longer each time, up to what the ring can hold and the open batch allows.
@@ -258,11 +267,37 @@ impl BatcherSeat {
     /// What drain does when this batcher hangs in a destination's code: what lies in the ring is written down. What the
     /// batcher itself holds cannot be reached.
     pub(crate) fn leave_behind(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
+        let mut abandoned = self.abandoned.lock();
+        *abandoned = true;
+        self.bury_ring();
+    }
+
+    /// Writes down what lies in the ring of a batcher that may still come back.
+    pub(crate) fn bury_queued(&self) {
+        self.unless_abandoned(|| self.bury_ring());
+    }
+
+    fn unless_abandoned(&self, book: impl FnOnce()) {
+        let abandoned = self.abandoned.lock();
+        if !*abandoned {
+            book();
+        }
+    }
+
+    /// Closes the ring and writes down what lies in it. Only with `abandoned` held: the ring has one reader.
+    fn bury_ring(&self) {
         let attempts = Attempts::none(undelivered(None));
-        while let Some(event) = self.gate.ring.next_while_closing() {
-            self.accepted.fetch_add(1, Ordering::Relaxed);
-            self.pipeline.bury_events(std::slice::from_ref(&event), &attempts);
+        loop {
+            let rest = std::iter::from_fn(|| self.gate.ring.next_while_closing());
+            let events: Vec<AuditEvent> = rest.take(BURIED_TOGETHER).collect();
+            if events.is_empty() {
+                return;
+            }
+            self.accepted.fetch_add(events.len() as u64, Ordering::Relaxed);
+            self.pipeline.bury_events(&events, &attempts);
+            for event in events {
+                self.gate.recycle(event);
+            }
         }
     }
 }

@@ -1,10 +1,8 @@
 //! The builder: settings in, running threads out.
 
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -20,10 +18,10 @@ use super::parcel::Parcel;
 use super::pipeline::{Pipeline, nanos};
 use super::ring::Ring;
 use super::sender::SenderSeat;
-use super::settings::{DeadLetterConfig, Pin, SiemConfig};
+use super::settings::{DeadLetterConfig, Pin, SiemConfig, StartError};
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, Origin};
-use crate::event::Pool;
+use crate::event::{Pool, monotonic};
 use crate::policy::{RetryConfig, RetryPolicy};
 use crate::siem::Siem;
 
@@ -43,7 +41,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(siem: impl Siem) -> Self {
+    fn new(siem: impl Siem) -> Self {
         let name = Siem::siem_type(&siem).to_owned();
         Self { destination: Arc::new(siem), name, config: SiemConfig::default() }
     }
@@ -145,6 +143,8 @@ impl Builder {
     /// nothing runs.
     pub fn start(self) -> Result<Forwarder, StartError> {
         self.config.in_range()?;
+        // The first reading calibrates the clock, which takes milliseconds: not at the first caller's expense.
+        let _now = monotonic();
         let Self { destination, name, config } = self;
         let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
         let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
@@ -189,6 +189,11 @@ impl Channels {
 }
 
 impl Forwarder {
+    /// Begins a forwarder to this destination.
+    pub fn builder(siem: impl Siem) -> Builder {
+        Builder::new(siem)
+    }
+
     fn start_senders(&mut self, channels: &Channels) -> Result<(), StartError> {
         for index in 0..self.config.senders {
             let seat = SenderSeat {
@@ -220,7 +225,7 @@ impl Forwarder {
                 spare: spares.clone(),
                 limits: limits(&self.config, shape),
                 accepted: self.pipeline.books.batcher_accepted(),
-                abandoned: AtomicBool::new(false),
+                abandoned: Mutex::new(false),
                 cpu: self.pipeline.books.worker_cpu(),
             };
             let core = self.config.pin.batchers.get(index).copied();
@@ -283,10 +288,13 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
 fn limits(config: &SiemConfig, shape: Shape) -> Limits {
     let batch = config.batch;
     let slots = u32::try_from(batch.max_queue_size / config.batchers).unwrap_or(u32::MAX);
+    let batch_bytes_max = batch.batch_bytes_max.min(shape.batch_bytes_max);
+    let room_for_one = batch_bytes_max.saturating_sub(shape.prefix.len() + shape.suffix.len());
     Limits {
         shape,
         batch_size: batch.batch_size.min(shape.batch_size_max),
-        batch_bytes_max: batch.batch_bytes_max.min(shape.batch_bytes_max),
+        batch_bytes_max,
+        event_bytes_max: shape.event_bytes_max.min(room_for_one),
         batch_timeout_nanos: nanos(batch.batch_timeout),
         sleep_max: (SLEEP_PER_SLOT * slots).min(batch.batch_timeout / 4).min(SLEEP_MAX).max(SLEEP_MIN),
     }
@@ -296,36 +304,4 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("name", &self.name).field("config", &self.config).finish_non_exhaustive()
     }
-}
-
-/// Why a forwarder did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A setting is out of its range.
-    #[error("{key} = {value} is out of its range: {range}")]
-    Setting {
-        /// The key, as in the configuration file.
-        key: &'static str,
-        /// What it was set to.
-        value: String,
-        /// What it may be.
-        range: &'static str,
-    },
-    /// The dead letter cannot be opened.
-    #[error("the dead letter {path} cannot be opened", path = path.display())]
-    DeadLetter {
-        /// Where it was to lie.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A thread cannot be started.
-    #[error("the thread {name} cannot be started")]
-    Thread {
-        /// Its name.
-        name: String,
-        /// The system's reason.
-        source: io::Error,
-    },
 }

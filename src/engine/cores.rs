@@ -2,10 +2,13 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// As many cores as a mask of the system has bits. Beyond it, pinning would not fail but abort the process.
+const CORES_MAX: usize = 1024;
+
 /// Pins this thread; a warning if the system refuses, since a wrong core number must not stop an audit trail.
 pub(crate) fn pin(core: Option<usize>) {
     let Some(core) = core else { return };
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+    if core >= CORES_MAX || !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         log::warn!("thread {} could not be pinned to core {core}: it runs unpinned", thread_name());
     }
 }

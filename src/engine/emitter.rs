@@ -94,7 +94,7 @@ impl Gate {
     #[cold]
     fn refuse(&self, refused: Refused) -> Refused {
         let refused = match refused {
-            Refused::Closed(event) if !self.enabled => Refused::Disabled(event),
+            refused if !self.enabled => Refused::Disabled(refused.into_event()),
             // A child's ring is full for ever: nobody empties it there.
             Refused::Full(event) if std::process::id() != self.process => {
                 EventId::reseed();

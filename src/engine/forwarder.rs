@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TryRecvError, never, select};
+use crossbeam_channel::{Receiver, at, select};
 use parking_lot::Mutex;
 
 use super::batcher::BatcherSeat;
-use super::builder::Builder;
 use super::destination::Destination;
 use super::emitter::{Emitter, Gate};
 use super::parcel::Parcel;
@@ -20,10 +19,12 @@ use super::settings::SiemConfig;
 use crate::event::monotonic;
 use crate::ledger::{LostReason, Snapshot};
 use crate::net::Stop;
-use crate::siem::{Health, Siem};
+use crate::siem::Health;
 
 /// How long a thread may take to come back after the deadline, before it is left behind.
 const GRACE: Duration = Duration::from_millis(250);
+/// How long all may take to their end once nothing is left for them to write down.
+const LAST_STEPS: Duration = Duration::from_millis(10);
 
 /// Carries events to one SIEM: one set of threads, one failure domain.
 ///
@@ -53,24 +54,24 @@ pub(crate) struct Worker<Seat> {
 }
 
 impl<Seat> Worker<Seat> {
-    /// Waits for its end, until the deadline or, where one is given, the stop; says whether it has ended.
-    fn has_ended_by(&self, deadline: Instant, stop: Option<&Stop>) -> bool {
-        let stop = stop.map_or_else(never, |stop| stop.receiver().clone());
-        // Nothing is ever sent on either: the first to be disconnected says which of them has happened.
+    /// Waits for its end; false if the deadline comes first.
+    fn has_ended_by(&self, deadline: Instant) -> bool {
+        // Nothing is ever sent on it: the error says which of the two came.
+        !matches!(self.ended.recv_deadline(deadline), Err(crossbeam_channel::RecvTimeoutError::Timeout))
+    }
+
+    /// The same, but does not wait on once everything is stopped.
+    fn has_ended_unstopped(&self, deadline: Instant, stop: &Stop) -> bool {
         select! {
-            recv(self.ended) -> _ => true,
-            recv(stop) -> _ => self.ended.try_recv() == Err(TryRecvError::Disconnected),
-            default(deadline.saturating_duration_since(Instant::now())) => false,
+            recv(self.ended) -> _ => {}
+            recv(stop.receiver()) -> _ => {}
+            recv(at(deadline)) -> _ => {}
         }
+        self.has_ended_by(Instant::now())
     }
 }
 
 impl Forwarder {
-    /// Begins a forwarder to this destination.
-    pub fn builder(siem: impl Siem) -> Builder {
-        Builder::new(siem)
-    }
-
     /// An emitter, bound to one of the rings in turn.
     pub fn emitter(&self) -> Emitter {
         // Relaxed: any turn will do.
@@ -112,13 +113,21 @@ impl Forwarder {
     /// dead letter. Ends within half a second of the deadline, whatever the destination does. A second call returns
     /// the first one's report.
     pub fn drain(&self, timeout: Duration) -> Report {
-        let mut report = self.report.lock();
+        if std::process::id() != self.process {
+            // Even a lock may be held for ever here, by a thread that was not forked along.
+            return Report::of_nothing();
+        }
+        let begun = Instant::now();
+        let mut report = self.report.try_lock_for(timeout).unwrap_or_else(|| {
+            // Another call drains, and has more patience than this one: it ends now.
+            self.pipeline.stop.stop();
+            self.report.lock()
+        });
         if let Some(report) = &*report {
             return report.clone();
         }
-        let begun = Instant::now();
-        let deadline_reached = self.end_threads(begun, timeout);
-        let threads_left = if deadline_reached { self.leave_behind(Instant::now() + GRACE) } else { Vec::new() };
+        let deadline_reached = !self.end_threads(begun, timeout);
+        let threads_left = if deadline_reached { self.leave_behind(begun) } else { Vec::new() };
         let metrics = self.metrics();
         let dead_letter = self.pipeline.dead_letter.as_ref().map(|dead_letter| dead_letter.path().to_owned());
         let ledger = metrics.ledger.clone();
@@ -126,58 +135,53 @@ impl Forwarder {
         report.insert(Report { ledger, metrics, elapsed, deadline_reached, dead_letter, threads_left }).clone()
     }
 
-    /// Ends now: what is not delivered goes to the dead letter. The original's `stop(flush=False)`. A drain on another
-    /// thread ends by it, too.
+    /// Ends now: what is not delivered goes to the dead letter. The original's `stop(flush=False)`.
     pub fn abort(&self) -> Report {
-        if std::process::id() == self.process {
-            self.pipeline.stop.stop();
-        }
         self.drain(Duration::ZERO)
     }
 
-    /// Drains; true if the deadline came before the end of the last thread.
+    /// Closes the rings and waits for the threads; false if the deadline or a stop came before the last one's end.
     fn end_threads(&self, begun: Instant, timeout: Duration) -> bool {
-        if std::process::id() != self.process {
-            return false;
-        }
         self.pipeline.drain_until(monotonic().saturating_add(nanos(timeout)));
         for gate in &self.gates {
             gate.ring.hint_closed();
         }
         // A deadline that the clock cannot hold is none.
         let deadline = begun.checked_add(timeout).unwrap_or_else(|| begun + Duration::from_secs(365 * 24 * 3600));
-        let stop = Some(&self.pipeline.stop);
-        let ended = self.batchers.iter().all(|worker| worker.has_ended_by(deadline, stop))
-            && self.senders.iter().all(|worker| worker.has_ended_by(deadline, stop));
-        if !ended {
-            self.pipeline.stop.stop();
-        }
-        !ended || self.pipeline.stop.is_stopped()
+        let stop = &self.pipeline.stop;
+        self.batchers.iter().all(|worker| worker.has_ended_unstopped(deadline, stop))
+            && self.senders.iter().all(|worker| worker.has_ended_unstopped(deadline, stop))
     }
 
-    /// After the stop: waits for the threads until `grace`, takes what hanging ones hold, and empties the hand-over.
-    fn leave_behind(&self, grace: Instant) -> Vec<String> {
-        let mut left = Vec::new();
-        for worker in &self.senders {
-            if !worker.has_ended_by(grace, None) {
-                worker.seat.leave_behind();
-                left.push(worker.name.clone());
-            }
+    /// Stops the threads, takes what hanging ones hold after their grace, and empties the hand-over. Returns the names of
+    /// those that hang.
+    fn leave_behind(&self, begun: Instant) -> Vec<String> {
+        self.pipeline.stop.stop();
+        let grace = Instant::now() + GRACE;
+        if begun.elapsed() >= GRACE {
+            // The rings have been closing for so long that no batcher can still be on its way into one by the open door:
+            // what lies in them need not wait for the grace of one that hangs.
+            self.batchers.iter().for_each(|worker| worker.seat.bury_queued());
         }
-        let mut batcher_left = false;
-        for worker in &self.batchers {
-            if !worker.has_ended_by(grace, None) {
-                worker.seat.leave_behind();
-                batcher_left = true;
-                left.push(worker.name.clone());
-            }
+        for worker in self.senders.iter().filter(|worker| !worker.has_ended_by(grace)) {
+            worker.seat.leave_behind();
         }
-        self.handover.try_iter().for_each(Parcel::bury_undelivered);
-        if batcher_left {
+        for worker in self.batchers.iter().filter(|worker| !worker.has_ended_by(grace)) {
+            worker.seat.leave_behind();
+        }
+        Parcel::bury_undelivered(self.handover.try_iter(), &self.pipeline);
+        // One that was busy writing down what it held has been waited for: only its end is missing.
+        let last_steps = Instant::now() + LAST_STEPS;
+        let senders = self.senders.iter().filter(|worker| !worker.has_ended_by(last_steps));
+        let mut left: Vec<String> = senders.map(|worker| worker.name.clone()).collect();
+        let batchers = self.batchers.iter().filter(|worker| !worker.has_ended_by(last_steps));
+        let batchers: Vec<String> = batchers.map(|worker| worker.name.clone()).collect();
+        if !batchers.is_empty() {
             // Whatever has no fate by now is in the hands of a batcher that hangs.
             let held = self.metrics().ledger.in_flight;
             self.pipeline.books.lose(LostReason::Abandoned, held);
         }
+        left.extend(batchers);
         left
     }
 }

@@ -19,10 +19,10 @@ mod ring;
 mod sender;
 mod settings;
 
-pub use builder::{Builder, StartError};
+pub use builder::Builder;
 pub use emitter::{Emitter, Refused};
 pub use forwarder::Forwarder;
 #[cfg(feature = "cli")]
 pub(crate) use pipeline::chain;
 pub use report::Report;
-pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};
+pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig, StartError};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::pipeline::Pipeline;
 use crate::batch::{Batch, Mark};
-use crate::dead_letter::Attempts;
+use crate::dead_letter::{Attempts, Records};
 use crate::ledger::LostReason;
 use crate::policy::cut_budget;
 use crate::siem::{Cause, CauseKind};
@@ -83,15 +83,27 @@ impl Parcel {
     }
 
     /// All its events go to the dead letter.
-    pub(crate) fn bury(mut self, cause: Cause) {
-        self.settled = true;
-        self.pipeline.bury(&self.batch, 0..self.batch.len(), &self.attempts(cause));
+    pub(crate) fn bury(self, cause: Cause) {
+        let pipeline = Arc::clone(&self.pipeline);
+        let mut records = pipeline.records();
+        self.record(cause, &mut records);
+        pipeline.bury(&records);
     }
 
-    /// Time ran out: all its events go to the dead letter as undelivered.
-    pub(crate) fn bury_undelivered(self) {
-        let cause = undelivered(self.history.cause.as_ref());
-        self.bury(cause);
+    /// Time ran out: all events of these parcels go to the dead letter as undelivered, in one write.
+    pub(crate) fn bury_undelivered(parcels: impl IntoIterator<Item = Self>, pipeline: &Pipeline) {
+        let mut records = pipeline.records();
+        for parcel in parcels {
+            let cause = undelivered(parcel.history.cause.as_ref());
+            parcel.record(cause, &mut records);
+        }
+        pipeline.bury(&records);
+    }
+
+    fn record(mut self, cause: Cause, records: &mut Records) {
+        self.settled = true;
+        records.attempted(&self.attempts(cause));
+        (0..self.len()).for_each(|index| records.push_wire(&self.batch, index));
     }
 
     /// Splits it by the fates of its events: delivered, dead-lettered, and the rest as a new parcel.
@@ -101,11 +113,14 @@ impl Parcel {
             fates.iter().enumerate().filter(move |(_, fate)| wanted(fate)).map(|(index, _)| index)
         };
         self.pipeline.books.deliver(with(|fate| matches!(fate, Fate::Delivered)).count());
+        let mut records = self.pipeline.records();
         for (index, fate) in fates.iter().enumerate() {
             if let Fate::Rejected(cause) = fate {
-                self.pipeline.bury(&self.batch, std::iter::once(index), &self.attempts(cause.clone()));
+                records.attempted(&self.attempts(cause.clone()));
+                records.push_wire(&self.batch, index);
             }
         }
+        self.pipeline.bury(&records);
         let rest = self.batch.select(with(|fate| matches!(fate, Fate::Again)));
         (!rest.is_empty()).then(|| self.part(rest))
     }

@@ -1,13 +1,14 @@
 //! What all threads of one forwarder share: the books, the dead letter, the clockwork of drain, and its health.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::batch::Batch;
-use crate::dead_letter::{Attempts, DeadLetter, Origin, event_record, wire_record};
+use crate::dead_letter::{Attempts, DeadLetter, Origin, Records};
 use crate::event::{AuditEvent, monotonic};
 use crate::ledger::{Books, LostReason};
 use crate::net::Stop;
@@ -37,7 +38,7 @@ pub(crate) struct Pipeline {
     /// What a `Retry-After` holds back: every sender of the pipeline.
     not_before: AtomicU64,
     vitals: Mutex<Vitals>,
-    logged: Mutex<HashMap<&'static str, Logged>>,
+    logged: Mutex<HashMap<Cow<'static, str>, Logged>>,
 }
 
 /// Why the pipeline is not healthy; each reason is lifted by its own remedy.
@@ -105,7 +106,7 @@ impl Pipeline {
         if failures >= UNHEALTHY_FROM {
             self.vitals.lock().delivery = Some(format!("{failures} requests failed in a row, the last with {cause}"));
         }
-        self.warn("failed", || format!("a request failed: {cause}"));
+        self.warn(cause.label(), || format!("a request failed: {cause}"));
         failures
     }
 
@@ -118,7 +119,7 @@ impl Pipeline {
     /// A worker panicked, in a destination's code or in ours.
     pub(crate) fn panicked(&self, place: &'static str) {
         self.vitals.lock().lasting = Some(format!("a panic in {place}; events go on"));
-        self.warn("panicked", || format!("a panic in {place}; events go on"));
+        self.warn(place, || format!("a panic in {place}; events go on"));
     }
 
     /// Nobody sends before this moment.
@@ -139,28 +140,34 @@ impl Pipeline {
         }
     }
 
-    /// Writes events of a batch to the dead letter, or counts them as lost.
-    pub(crate) fn bury(&self, batch: &Batch, indices: impl Iterator<Item = usize>, attempts: &Attempts) {
-        let lines = || indices.filter_map(|index| wire_record(&self.origin, attempts, batch, index)).collect();
-        self.bury_lines(lines);
+    /// Records to be filled and buried together: a write of the dead letter waits for the disk.
+    pub(crate) fn records(&self) -> Records {
+        Records::new(&self.origin)
     }
 
-    /// The same for events that never got a wire form.
+    /// Writes events that never got a wire form to the dead letter, or counts them as lost.
     pub(crate) fn bury_events(&self, events: &[AuditEvent], attempts: &Attempts) {
-        let lines = || events.iter().map(|event| event_record(&self.origin, attempts, event)).collect();
-        self.bury_lines(lines);
+        let mut records = self.records();
+        records.attempted(attempts);
+        for event in events {
+            records.push_event(event);
+        }
+        self.bury(&records);
     }
 
-    fn bury_lines(&self, lines: impl FnOnce() -> Vec<Vec<u8>>) {
-        let lines = lines();
+    /// Writes events to the dead letter, or counts them as lost.
+    pub(crate) fn bury(&self, records: &Records) {
+        if records.len() == 0 {
+            return;
+        }
         let Some(dead_letter) = &self.dead_letter else {
-            self.books.lose(LostReason::NoDeadLetter, lines.len() as u64);
-            self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", lines.len()));
+            self.books.lose(LostReason::NoDeadLetter, records.len() as u64);
+            self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));
             return;
         };
-        let (written, error) = dead_letter.append(&lines);
+        let (written, error) = dead_letter.append(records);
         self.books.dead_letter(written);
-        let lost = lines.len() - written;
+        let lost = records.len() - written;
         self.books.lose(LostReason::DeadLetterFull, lost as u64);
         if let Some(error) = error {
             let path = dead_letter.path().display().to_string();
@@ -171,10 +178,11 @@ impl Pipeline {
     }
 
     /// Logs a warning, at most once per ten seconds and kind, with the count of those that were held back.
-    pub(crate) fn warn(&self, kind: &'static str, message: impl FnOnce() -> String) {
+    pub(crate) fn warn(&self, kind: impl Into<Cow<'static, str>>, message: impl FnOnce() -> String) {
+        let kind = kind.into();
         let now = monotonic();
         let mut logged = self.logged.lock();
-        let suppressed = match logged.get_mut(kind) {
+        let suppressed = match logged.get_mut(&kind) {
             Some(before) if now.saturating_sub(before.at) < LOG_INTERVAL_NANOS => {
                 before.suppressed += 1;
                 return;
@@ -184,10 +192,12 @@ impl Pipeline {
         logged.insert(kind, Logged { at: now, suppressed: 0 });
         drop(logged);
         let pipeline = &self.origin.pipeline;
-        match suppressed {
+        let log = || match suppressed {
             0 => log::warn!("{pipeline}: {}", message()),
             held_back => log::warn!("{pipeline}: {} ({held_back} more like it before)", message()),
-        }
+        };
+        // The logger is the service's code: its panic must not end a worker, whose events nobody would carry then.
+        drop(catch_unwind(AssertUnwindSafe(log)));
     }
 }
 

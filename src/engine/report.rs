@@ -25,6 +25,18 @@ pub struct Report {
 }
 
 impl Report {
+    /// What a forked child has to report: the events are its parent's.
+    pub(super) fn of_nothing() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            metrics: Snapshot::default(),
+            elapsed: Duration::ZERO,
+            deadline_reached: false,
+            dead_letter: None,
+            threads_left: Vec::new(),
+        }
+    }
+
     /// Whether every accepted event was delivered.
     pub fn all_delivered(&self) -> bool {
         self.ledger.delivered == self.ledger.accepted

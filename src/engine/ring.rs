@@ -90,7 +90,7 @@ impl<Q> Ring<Q> {
         Q: Slots<T>,
     {
         if self.is_closed() {
-            return self.not_pushed(Some(value));
+            return Err(NotPushed::Closed(value));
         }
         match self.slots.push(Some(value)) {
             Ok(()) => Ok(()),
@@ -140,12 +140,12 @@ impl<Q> Ring<Q> {
         }
     }
 
-    /// How many values wait; a closed ring holds none.
+    /// How many values wait, without the filling; a gauge, which may be a little off while the ring closes.
     pub(crate) fn len<T>(&self) -> usize
     where
         Q: Slots<T>,
     {
-        if self.is_closed() { 0 } else { self.slots.len() }
+        self.slots.len().saturating_sub(self.fill.load(Ordering::Relaxed))
     }
 }
 
@@ -200,8 +200,10 @@ mod tests {
         assert_eq!(ring.next_while_closing::<usize>(), Some(1));
         // As if it had read the hint before: straight to the slots, where the popped value left room.
         assert!(ring.slots.push(Some(2)).is_ok());
+        assert_eq!(ring.len::<usize>(), 1, "it waits still, and the filling does not count");
         let rest: Vec<usize> = std::iter::from_fn(|| ring.next_while_closing()).collect();
         assert_eq!(rest, [2]);
+        assert_eq!(ring.len::<usize>(), 0);
         assert!(ring.slots.push(Some(3)).is_err());
     }
 }
@@ -210,32 +212,42 @@ mod tests {
 #[cfg(all(test, loom))]
 mod model {
     use super::*;
-    use loom::sync::atomic::AtomicUsize;
-    use loom::sync::{Arc, Mutex};
+    use loom::sync::Arc;
     use std::collections::VecDeque;
+    use std::sync::Mutex;
 
-    /// A queue whose pushes and pops are atomic, as those of the real one are linearizable.
+    /// A queue whose pushes and pops are atomic, as those of the real one are linearizable: one step of loom's for each.
     struct ModelSlots {
+        /// What loom sees of an operation. The lock, which it does not see, is never contended under it.
+        steps: AtomicUsize,
         queue: Mutex<VecDeque<Option<usize>>>,
         capacity: usize,
     }
 
+    impl ModelSlots {
+        fn step<T>(&self, operation: impl FnOnce(&mut VecDeque<Option<usize>>) -> T) -> T {
+            self.steps.fetch_add(1, Ordering::AcqRel);
+            operation(&mut self.queue.lock().unwrap())
+        }
+    }
+
     impl Slots<usize> for ModelSlots {
         fn push(&self, value: Option<usize>) -> Result<(), Option<usize>> {
-            let mut queue = self.queue.lock().unwrap();
-            if queue.len() == self.capacity {
-                return Err(value);
-            }
-            queue.push_back(value);
-            Ok(())
+            self.step(|queue| {
+                if queue.len() == self.capacity {
+                    return Err(value);
+                }
+                queue.push_back(value);
+                Ok(())
+            })
         }
 
         fn pop(&self) -> Option<Option<usize>> {
-            self.queue.lock().unwrap().pop_front()
+            self.step(VecDeque::pop_front)
         }
 
         fn len(&self) -> usize {
-            self.queue.lock().unwrap().len()
+            self.step(|queue| queue.len())
         }
 
         fn capacity(&self) -> usize {
@@ -245,29 +257,20 @@ mod model {
 
     fn every_interleaving(producers: usize, pushes: usize, capacity: usize) {
         loom::model(move || {
-            let slots = ModelSlots { queue: Mutex::new(VecDeque::new()), capacity };
+            let slots = ModelSlots { steps: AtomicUsize::new(0), queue: Mutex::default(), capacity };
             let ring = Arc::new(Ring::new(slots));
-            let accepted = Arc::new(AtomicUsize::new(0));
             let threads: Vec<_> = (0..producers)
                 .map(|_| {
-                    let (ring, accepted) = (Arc::clone(&ring), Arc::clone(&accepted));
-                    loom::thread::spawn(move || {
-                        for _ in 0..pushes {
-                            if ring.try_push(1).is_ok() {
-                                accepted.fetch_add(1, Ordering::Relaxed);
-                            }
-                        }
-                    })
+                    let ring = Arc::clone(&ring);
+                    loom::thread::spawn(move || (0..pushes).filter(|_| ring.try_push(1).is_ok()).count())
                 })
                 .collect();
             let mut popped = usize::from(ring.pop::<usize>().is_some());
             while ring.next_while_closing::<usize>().is_some() {
                 popped += 1;
             }
-            for thread in threads {
-                thread.join().unwrap();
-            }
-            assert_eq!(accepted.load(Ordering::Relaxed), popped);
+            let accepted: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+            assert_eq!(accepted, popped);
             assert!(ring.try_push(1).is_err());
         });
     }

@@ -71,7 +71,9 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &SenderSeat) {
             Ok(false) => break,
             Err(_) => {
                 seat.pipeline.panicked("send_batch");
-                connection = None;
+                // A connection that panics when dropped has not ended this thread yet, and must not.
+                let dropped = catch_unwind(AssertUnwindSafe(|| connection = None));
+                drop(dropped);
                 let cause = Cause::new(CauseKind::Panic).words("send_batch panicked");
                 seat.settle(Verdict::retry(cause), monotonic(), None);
             }
@@ -85,7 +87,7 @@ fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connect
     let started = monotonic();
     let verdict = match connection {
         Some(connected) => siem.send_batch(connected, &batch),
-        None => match siem.connect(&seat.pipeline.stop) {
+        None => match connect(siem, seat) {
             Ok(connected) => siem.send_batch(connection.insert(connected), &batch),
             Err(verdict) => verdict,
         },
@@ -97,6 +99,20 @@ fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connect
         *connection = None;
     }
     seat.settle(verdict, started, Some(batch));
+}
+
+/// Connects. A panic there is no fault of the batch that waits, which has not been sent.
+fn connect<S: Siem>(siem: &S, seat: &SenderSeat) -> Result<S::Connection, Verdict> {
+    let unreachable = |words| Err(Verdict::retry(Cause::new(CauseKind::Unreachable).words(words)));
+    match catch_unwind(AssertUnwindSafe(|| siem.connect(&seat.pipeline.stop))) {
+        // Drain has written the batch down, or is about to.
+        Ok(Ok(_)) if seat.pipeline.stop.is_stopped() => unreachable("the connection came after the deadline"),
+        Ok(result) => result,
+        Err(_) => {
+            seat.pipeline.panicked("connect");
+            unreachable("connect panicked")
+        }
+    }
 }
 
 impl SenderSeat {
@@ -124,7 +140,8 @@ impl SenderSeat {
             let timeout = timeout.unwrap_or(Duration::from_secs(3600));
             select! {
                 recv(handover) -> parcel => match parcel {
-                    Ok(parcel) => return Next::Send(self.hold(parcel)),
+                    // Asked again whether it may be sent: a `Retry-After` may have come while we waited for it.
+                    Ok(parcel) => self.held.lock().waiting.push(parcel),
                     Err(_) => *batchers_gone = true,
                 },
                 recv(self.pipeline.stop.receiver()) -> _ => {}
@@ -132,12 +149,6 @@ impl SenderSeat {
                 default(timeout) => {}
             }
         }
-    }
-
-    fn hold(&self, parcel: Parcel) -> Arc<Batch> {
-        let batch = Arc::clone(&parcel.batch);
-        self.held.lock().sending = Some(parcel);
-        batch
     }
 
     /// What may be sent now: of the waiting batches that are due, the one that failed least; else something new, unless
@@ -177,7 +188,7 @@ impl SenderSeat {
         let hopeless: Vec<Parcel> =
             held.waiting.extract_if(.., |parcel| parcel.history.due.max(not_before) >= deadline).collect();
         drop(held);
-        hopeless.into_iter().for_each(Parcel::bury_undelivered);
+        Parcel::bury_undelivered(hopeless, &self.pipeline);
     }
 
     /// Gives the batch that was sent its fate, unless drain has taken it meanwhile.
@@ -204,12 +215,12 @@ impl SenderSeat {
         }
     }
 
-    /// Writes down all that this sender holds, as undelivered: by itself when it ends, by drain when it hangs.
+    /// Writes down all that this sender holds, as undelivered: by itself when it ends, by drain when it hangs. Under the
+    /// lock, so that drain finds it done, or waits for it.
     pub(crate) fn bury_held(&self) {
         let mut held = self.held.lock();
-        let left: Vec<Parcel> = held.sending.take().into_iter().chain(held.waiting.drain(..)).collect();
-        drop(held);
-        left.into_iter().for_each(Parcel::bury_undelivered);
+        let held = &mut *held;
+        Parcel::bury_undelivered(held.sending.take().into_iter().chain(held.waiting.drain(..)), &self.pipeline);
     }
 
     /// The batch that is being sent may have been taken by the destination: said in its record.

@@ -1,9 +1,9 @@
 //! What can be set of a forwarder: the keys of the configuration that concern the engine.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::builder::StartError;
 use crate::policy::RetryConfig;
 
 /// How events are collected into requests; the original's keys.
@@ -132,4 +132,36 @@ impl DeadLetterConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), bytes_max: 256_000_000 }
     }
+}
+
+/// Why a forwarder did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting is out of its range.
+    #[error("{key} = {value} is out of its range: {range}")]
+    Setting {
+        /// The key, as in the configuration file.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// The dead letter cannot be opened.
+    #[error("the dead letter {path} cannot be opened", path = path.display())]
+    DeadLetter {
+        /// Where it was to lie.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A thread cannot be started.
+    #[error("the thread {name} cannot be started")]
+    Thread {
+        /// Its name.
+        name: String,
+        /// The system's reason.
+        source: io::Error,
+    },
 }

@@ -94,4 +94,35 @@ mod tests {
         let body = r#"{"fields":{"a":"b"}}{"event":null}"#;
         assert_eq!(reading(body), (Answer::event(6, 1), 1, 1));
     }
+
+    /// Run in release mode: `cargo test --release --lib -- --ignored --nocapture what_reading_costs`.
+    #[test]
+    #[ignore = "a measurement, not a promise"]
+    fn what_reading_costs() {
+        let id = "0198c0de-7000-7000-8000-00000000abcd";
+        let event = format!(
+            concat!(
+                r#"{{"time":1763958400.123,"host":"gateway-7","source":"siem-forward","sourcetype":"mcp:audit","#,
+                r#""index":"audit","event":{{"id":"{id}","timestamp":"2025-11-24T04:26:40.123456Z","#,
+                r#""event_type":"tool_invoked","severity":"low","user_id":"2f9c7a52-0d4e-4b4e-9a1c-7d1a1c0b6a11","#,
+                r#""user_email":"ada.lovelace@example.com","server_id":"8e1f9e0c-43a1-4b7c-8a53-5f1f9a6f0c22","#,
+                r#""tool_name":"create_ticket","decision":"allow","policy_id":"policy-tickets-write","#,
+                r#""src_ip":"10.194.128.204","user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 "#,
+                r#"(KHTML, like Gecko) Chrome/126.0 Safari/537.36","request_id":"req-0123456789abcdef","#,
+                r#""details":{{"project":"PLAT","priority":3,"labels":["audit","gateway"],"latency_ms":12.5,"#,
+                r#""title":"Rotate the \"staging\" credentials","cached":false,"note":null}}}},"#,
+                r#""fields":{{"event_id":"{id}","event_type":"tool_invoked","severity":"low"}}}}"#,
+            ),
+            id = id
+        );
+        let body = event.repeat(500);
+        let mut found = Vec::new();
+        let mut best = u128::MAX;
+        for _ in 0..2000 {
+            let start = std::time::Instant::now();
+            assert_eq!(read(body.as_bytes(), &mut found).answer, Answer::success());
+            best = best.min(start.elapsed().as_nanos() / 500);
+        }
+        println!("{best} ns an event of {} B at best", event.len());
+    }
 }

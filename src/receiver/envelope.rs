@@ -36,18 +36,12 @@ pub(super) struct Envelope {
 #[derive(Debug)]
 pub(super) struct Envelopes<'a> {
     scanner: Scanner<'a>,
-    /// Behind the text that the scanner sees there are bytes that are not UTF-8.
-    broken_behind: bool,
     ended: bool,
 }
 
 impl<'a> Envelopes<'a> {
     pub(super) fn new(body: &'a [u8]) -> Self {
-        let text = match std::str::from_utf8(body) {
-            Ok(text) => text.as_bytes(),
-            Err(error) => body.get(..error.valid_up_to()).unwrap_or_default(),
-        };
-        Self { scanner: Scanner::new(text), broken_behind: text.len() < body.len(), ended: false }
+        Self { scanner: Scanner::new(body), ended: false }
     }
 
     fn envelope(&mut self) -> Result<Envelope, Malformed> {
@@ -71,7 +65,7 @@ impl Iterator for Envelopes<'_> {
         }
         if self.scanner.peek().is_none() {
             self.ended = true;
-            return self.broken_behind.then_some(Err(Malformed));
+            return None;
         }
         let envelope = self.envelope();
         self.ended = envelope.is_err();
@@ -81,14 +75,14 @@ impl Iterator for Envelopes<'_> {
 
 /// What was seen of the envelope at hand. A repeated key overwrites, as everywhere in JSON.
 #[derive(Debug, Default)]
-struct Seen {
+struct Seen<'a> {
     event: Event,
     fields: Fields,
     time_refused: bool,
     metadata_refused: bool,
     unknown_key: bool,
-    event_id: Option<u128>,
-    fields_id: Option<u128>,
+    event_id: Option<Text<'a>>,
+    fields_id: Option<Text<'a>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -109,37 +103,34 @@ enum Fields {
     Nested,
 }
 
-impl Seen {
-    fn member<'a>(&mut self, scanner: &mut Scanner<'a>, key: Text<'a>) -> Result<(), Malformed> {
-        match key.decoded().as_ref() {
-            b"event" => self.event(scanner),
-            b"fields" => self.fields(scanner),
-            b"time" => {
-                self.time_refused = !is_time(scanner.value(LEVELS_MAX - 1)?);
-                Ok(())
-            }
-            b"host" | b"source" | b"sourcetype" | b"index" => {
-                self.metadata_refused |= !matches!(scanner.value(LEVELS_MAX - 1)?, Value::String(_));
-                Ok(())
-            }
-            _ => {
-                self.unknown_key = true;
-                scanner.value(LEVELS_MAX - 1).map(drop)
-            }
+impl<'a> Seen<'a> {
+    fn member(&mut self, scanner: &mut Scanner<'a>, key: Text<'a>) -> Result<(), Malformed> {
+        if key.is(b"event") {
+            self.event(scanner)
+        } else if key.is(b"fields") {
+            self.fields(scanner)
+        } else if key.is(b"time") {
+            self.time_refused = !is_time(scanner.value(LEVELS_MAX - 1)?);
+            Ok(())
+        } else if [&b"host"[..], b"source", b"sourcetype", b"index"].iter().any(|known| key.is(known)) {
+            self.metadata_refused |= scanner.peek() != Some(b'"');
+            scanner.pass(LEVELS_MAX - 1)
+        } else {
+            self.unknown_key = true;
+            scanner.pass(LEVELS_MAX - 1)
         }
     }
 
-    fn event(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Malformed> {
+    fn event(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         self.event_id = None;
         if scanner.eat(b'{') {
             self.event = Event::Present;
             let id = &mut self.event_id;
             return scanner.members(|scanner, key| {
-                let is_id = key.decoded().as_ref() == b"id";
-                let value = scanner.value(LEVELS_MAX - 2)?;
-                if is_id {
-                    *id = text_id(value);
+                if !key.is(b"id") {
+                    return scanner.pass(LEVELS_MAX - 2);
                 }
+                *id = scanner.value(LEVELS_MAX - 2)?.text();
                 Ok(())
             });
         }
@@ -151,16 +142,16 @@ impl Seen {
         Ok(())
     }
 
-    fn fields(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Malformed> {
+    fn fields(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         self.fields_id = None;
         if !scanner.eat(b'{') {
             self.fields = Fields::Nested;
-            return scanner.value(LEVELS_MAX - 1).map(drop);
+            return scanner.pass(LEVELS_MAX - 1);
         }
         let mut flat = true;
         let id = &mut self.fields_id;
         scanner.members(|scanner, key| {
-            let is_id = key.decoded().as_ref() == b"event_id";
+            let is_id = key.is(b"event_id");
             if scanner.eat(b'[') {
                 return scanner.elements(|scanner| {
                     flat &= is_scalar(scanner.value(LEVELS_MAX - 3)?);
@@ -170,7 +161,7 @@ impl Seen {
             let value = scanner.value(LEVELS_MAX - 2)?;
             flat &= is_scalar(value);
             if is_id {
-                *id = text_id(value);
+                *id = value.text();
             }
             Ok(())
         })?;
@@ -179,7 +170,7 @@ impl Seen {
     }
 
     fn id(&self) -> Option<u128> {
-        self.fields_id.or(self.event_id)
+        self.fields_id.or(self.event_id).map(|text| id_of(text.decoded().as_ref()))
     }
 
     fn judgement(&self) -> Judgement {
@@ -201,13 +192,6 @@ impl Seen {
     }
 }
 
-fn text_id(value: Value<'_>) -> Option<u128> {
-    match value {
-        Value::String(text) => Some(id_of(text.decoded().as_ref())),
-        _ => None,
-    }
-}
-
 /// What may stand in `fields`: Splunk wants strings and tolerates numbers; senders in the field write booleans too.
 fn is_scalar(value: Value<'_>) -> bool {
     matches!(value, Value::String(_) | Value::Number(_) | Value::Bool)
@@ -217,11 +201,11 @@ fn is_scalar(value: Value<'_>) -> bool {
 fn is_time(value: Value<'_>) -> bool {
     let plain = |digits: &[u8]| {
         let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
-        let is_decimal = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
-        unsigned.first().is_some_and(u8::is_ascii_digit)
-            && unsigned.last().is_some_and(u8::is_ascii_digit)
-            && unsigned.iter().all(is_decimal)
-            && memchr::memchr_iter(b'.', unsigned).count() <= 1
+        let point = unsigned.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(unsigned.len());
+        let (whole, rest) = unsigned.split_at_checked(point).unwrap_or_default();
+        let fraction = rest.strip_prefix(b".");
+        let decimal = rest.is_empty() || fraction.is_some_and(|digits| !digits.is_empty());
+        !whole.is_empty() && decimal && fraction.unwrap_or_default().iter().all(u8::is_ascii_digit)
     };
     match value {
         Value::Number(digits) => plain(digits),
@@ -306,6 +290,14 @@ mod tests {
         assert_eq!(walk(b"{\"event\":1}{\"event\":\"\xff\"}{\"event\":1}"), [true, false]);
         assert_eq!(walk(b"{\"event\":1}\xff"), [true, false]);
         assert_eq!(walk(b"{\"event\":1} "), [true]);
+        // A character across the edge of what is looked at at a time, whole and cut short.
+        for shift in 0..4 {
+            let whole = format!("{{\"event\":\"{}{}\"}}", "x".repeat(4080 + shift), "😀".repeat(2000));
+            assert_eq!(walk(whole.as_bytes()), [true]);
+            let mut broken = whole.into_bytes();
+            broken[4094] = b'x';
+            assert_eq!(walk(&broken), [false]);
+        }
     }
 
     /// Where each object ends, and whether the body ends well, by `serde_json` and by us.

@@ -20,6 +20,7 @@
 
 mod answer;
 mod stop;
+mod marks;
 mod json;
 mod ids;
 mod envelope;

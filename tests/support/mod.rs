@@ -1,15 +1,28 @@
 //! What the tests share: a destination in memory that plays a script and keeps ids, and the comparison that every test
 //! ends with.
 #![allow(unreachable_pub, reason = "shared by test crates")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![allow(missing_docs, missing_debug_implementations, reason = "nobody else's")]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use siem_forward::{Batch, Emitter, EventId, EventType, Forwarder, Report, Severity, Verdict, siem};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use siem_forward::net::Stop;
+use siem_forward::siem::FormatError;
+use siem_forward::{
+    AuditEvent, Batch, Emitter, EventId, EventType, Forwarder, Health, Jitter, Report, RetryConfig, Severity, Shape,
+    Siem, Verdict, format, siem,
+};
 
 /// Longer than any wait of a test that passes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -54,16 +67,145 @@ pub fn scripted(
     })
 }
 
+type FormatEvent = Box<dyn Fn(&AuditEvent, &mut Vec<u8>) -> Result<(), FormatError> + Send + Sync>;
+
+/// A destination whose every method a test may replace; as it comes, it accepts everything.
+pub struct Played {
+    pub shape: Shape,
+    pub connect: Box<dyn Fn() -> Result<(), Verdict> + Send + Sync>,
+    pub format_event: FormatEvent,
+    pub send_batch: Box<dyn Fn(&Batch) -> Verdict + Send + Sync>,
+}
+
+impl Played {
+    pub fn new(received: &Received) -> Self {
+        let received = received.clone();
+        Self {
+            shape: Shape::DEFAULT,
+            connect: Box::new(|| Ok(())),
+            format_event: Box::new(|event, body| {
+                format::json::write(event, body);
+                Ok(())
+            }),
+            send_batch: Box::new(move |batch| {
+                received.take_all(batch);
+                Verdict::Accept
+            }),
+        }
+    }
+}
+
+impl Siem for Played {
+    type Connection = ();
+
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn connect(&self, _stop: &Stop) -> Result<(), Verdict> {
+        (self.connect)()
+    }
+
+    fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
+        (self.format_event)(event, body)
+    }
+
+    fn send_batch(&self, (): &mut (), batch: &Batch) -> Verdict {
+        (self.send_batch)(batch)
+    }
+
+    fn health_check(&self, (): &mut ()) -> Health {
+        Health::healthy()
+    }
+}
+
+/// Something that hangs until the test lets it go, at the latest when it drops this.
+pub struct Hang(Option<Sender<()>>, Receiver<()>);
+
+impl Hang {
+    pub fn new() -> Self {
+        let (release, held) = bounded(0);
+        Self(Some(release), held)
+    }
+
+    /// What hangs calls this.
+    pub fn hook(&self) -> impl Fn() + Send + Sync + Clone + 'static {
+        let held = self.1.clone();
+        move || assert!(held.recv().is_err(), "it ends by the release alone")
+    }
+
+    pub fn release(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// Retries at once, so that a test of what happens is no test of how long it takes.
+pub fn impatient() -> RetryConfig {
+    let mut retry = RetryConfig::default();
+    retry.retry_backoff_max = Duration::from_millis(1);
+    retry.retry_jitter = Jitter::None;
+    retry
+}
+
+/// Keeps the panics that a test provokes on workers out of its output.
+pub fn panic_quietly() {
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let is_worker = std::thread::current().name().is_some_and(|name| name.starts_with("siem-"));
+        if !is_worker {
+            loud(panic);
+        }
+    }));
+}
+
+/// The threads of forwarders in this process: their directories under `/proc`, by name.
+pub fn workers() -> Vec<(String, std::path::PathBuf)> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let named = tasks.filter_map(|task| Some((std::fs::read_to_string(task.join("comm")).ok()?, task)));
+    let workers = named.filter(|(name, _)| name.starts_with("siem-"));
+    let mut workers: Vec<_> = workers.map(|(name, task)| (name.trim_end().to_owned(), task)).collect();
+    workers.sort();
+    workers
+}
+
+pub fn until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "never happened");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Drains, and holds the forwarder to its word: half a second past the deadline at most, by our own clock.
+pub fn drain_in_time(forwarder: &Forwarder, timeout: Duration) -> Report {
+    let begun = Instant::now();
+    let report = forwarder.drain(timeout);
+    let elapsed = begun.elapsed();
+    assert!(elapsed <= timeout + Duration::from_millis(500), "{elapsed:?} for {timeout:?}: {report}");
+    report
+}
+
+/// Pushes until the ring is full; the ids that were answered with `Ok`.
+pub fn fill(emitter: &Emitter) -> Vec<EventId> {
+    let mut sent = Vec::new();
+    loop {
+        let event = AuditEvent::builder(EventType::ToolInvoked, Severity::Low).tool_name("tool").build();
+        let id = event.id();
+        match emitter.try_send(event) {
+            Ok(()) => sent.push(id),
+            Err(_) => return sent,
+        }
+    }
+}
+
 /// Sends `count` events and waits for room; the ids that were answered with `Ok`, in order.
 pub fn send(emitter: &Emitter, count: usize) -> Vec<EventId> {
     (0..count).map(|index| send_one(emitter, "tool", index)).collect()
 }
 
 pub fn send_one(emitter: &Emitter, tool: &str, index: usize) -> EventId {
-    let event = siem_forward::AuditEvent::builder(EventType::ToolInvoked, Severity::Low)
-        .tool_name(tool)
-        .detail("index", index)
-        .build();
+    let event =
+        AuditEvent::builder(EventType::ToolInvoked, Severity::Low).tool_name(tool).detail("index", index).build();
     let id = event.id();
     emitter.send_timeout(event, PATIENCE).expect("room within the test's patience");
     id
@@ -108,9 +250,9 @@ pub fn assert_one_fate_each(
 
 /// Waits until the forwarder's metrics satisfy `condition`.
 pub fn wait_until(forwarder: &Forwarder, condition: impl Fn(&siem_forward::Snapshot) -> bool) {
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while !condition(&forwarder.metrics()) {
-        assert!(std::time::Instant::now() < deadline, "never happened: {:?}", forwarder.metrics());
+        assert!(Instant::now() < deadline, "never happened: {:?}", forwarder.metrics());
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -1,0 +1,67 @@
+//! What encoding one event costs: our own layout and Splunk's envelope, beside serde and a bare copy.
+//!
+//! `copy` is the base: the finished bytes into the reused buffer. `serde_json` is the event through its `Serialize`.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use siem_forward::{AuditEvent, EventType, Severity, Siem, format::json, siem::Splunk};
+
+const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
+
+fn event() -> AuditEvent {
+    AuditEvent::builder(EventType::AuthorizationDenied, Severity::High)
+        .user_id("u-2f6c1d9e")
+        .user_email("maria.gonzalez@example.com")
+        .server_id("srv-payments-eu-west-1a")
+        .tool_name("payments.refund")
+        .decision("deny")
+        .policy_id("policy-refund-limit-v7")
+        .ip_address("10.194.128.204")
+        .user_agent(AGENT)
+        .request_id("req-7d1f0a52-30c4-4b6e-9d53")
+        .detail("amount", 120)
+        .detail("currency", "EUR")
+        .detail("reason", "amount exceeds the limit of the role \"clerk\"; a second approver is needed")
+        .build()
+}
+
+fn encode(criterion: &mut Criterion) {
+    let event = event();
+    let mut body = Vec::new();
+    json::write(&event, &mut body);
+    let finished = body.clone();
+    let mut group = criterion.benchmark_group("encode");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("copy", |bencher| {
+        bencher.iter(|| {
+            body.clear();
+            body.extend_from_slice(black_box(&finished));
+        });
+    });
+    group.bench_function("json", |bencher| {
+        bencher.iter(|| {
+            body.clear();
+            json::write(black_box(&event), &mut body);
+        });
+    });
+    // A token is all it takes: nothing is sent.
+    if let Ok(splunk) = Splunk::new("http://127.0.0.1:8088", "token") {
+        group.bench_function("splunk", |bencher| {
+            bencher.iter(|| {
+                body.clear();
+                splunk.format_event(black_box(&event), &mut body)
+            });
+        });
+    }
+    group.bench_function("serde_json", |bencher| {
+        bencher.iter(|| {
+            body.clear();
+            serde_json::to_writer(&mut body, black_box(&event))
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, encode);
+criterion_main!(benches);

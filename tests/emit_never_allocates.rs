@@ -1,0 +1,165 @@
+//! Emitting allocates nothing while the pool lasts, and does not wait for anybody.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use siem_forward::{AuditEvent, Emitter, EventType, Forwarder, Refused, Severity};
+use support::{Hang, PATIENCE, Played, Received, assert_one_fate_each, fill};
+
+/// Allocations of this thread alone: the workers allocate as they like.
+fn allocations(work: impl FnOnce()) -> u64 {
+    allocation_counter::measure(work).count_total
+}
+
+/// Fourteen fields and about 600 bytes, filled in a pooled buffer.
+fn emit(emitter: &Emitter, index: u32) -> Result<(), Refused> {
+    emitter
+        .event(EventType::ToolInvoked, Severity::Medium)
+        .user_id("0199d6a7-8e0e-7c33-9d0a-111111111111")
+        .user_email("somebody@example.com")
+        .server_id("0199d6a7-8e0e-7c33-9d0a-222222222222")
+        .tool_name("create_ticket")
+        .decision("allow")
+        .policy_id("0199d6a7-8e0e-7c33-9d0a-333333333333")
+        .ip_address("10.194.128.204")
+        .user_agent("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0")
+        .request_id("0199d6a7-8e0e-7c33-9d0a-444444444444")
+        .detail("arguments", "a \"quoted\" text\nof two lines")
+        .detail("attempt", index)
+        .detail("duration_ms", 12.25)
+        .detail("cached", false)
+        .detail("parent", None::<&str>)
+        .try_send()
+}
+
+#[test]
+fn building_and_emitting_in_a_pooled_buffer_allocates_nothing_from_the_first_event_on() {
+    let received = Received::default();
+    let forwarder = Forwarder::builder(Played::new(&received)).start().unwrap();
+    let emitter = forwarder.emitter();
+    // A thread that never emitted before: its first event counts as well.
+    let count = std::thread::spawn(move || {
+        allocations(|| {
+            for index in 0..3000 {
+                emit(&emitter, index).unwrap();
+            }
+        })
+    });
+    assert_eq!(count.join().unwrap(), 0);
+    let report = forwarder.drain(PATIENCE);
+    assert_eq!((report.ledger.delivered, received.len()), (3000, 3000), "{report}");
+}
+
+/// The counter counts, and what it counts past the end of the pool is the one buffer that an event needs.
+#[test]
+fn past_the_end_of_the_pool_an_event_allocates_its_buffer_and_no_more() {
+    let hang = Hang::new();
+    let (forwarder, _received) = hanging(&hang, 64);
+    let emitter = forwarder.emitter();
+    let kept: Vec<_> = (0..64).map(|_| emitter.event(EventType::UserLogin, Severity::Low)).collect();
+    assert_eq!(allocations(|| emit(&emitter, 0).unwrap()), 1);
+    drop((kept, hang));
+    assert_eq!(forwarder.drain(PATIENCE).ledger.delivered, 1);
+}
+
+#[test]
+fn handing_in_a_prepared_event_allocates_nothing() {
+    let received = Received::default();
+    let forwarder = Forwarder::builder(Played::new(&received)).start().unwrap();
+    let emitter = forwarder.emitter();
+    let prepare = |_| AuditEvent::builder(EventType::UserLogin, Severity::Low).user_id("u-17").build();
+    let events: Vec<AuditEvent> = (0..3000).map(prepare).collect();
+    let sent: Vec<_> = events.iter().map(AuditEvent::id).collect();
+    let count = allocations(|| {
+        for event in events {
+            emitter.try_send(event).unwrap();
+        }
+    });
+    assert_eq!(count, 0);
+    let report = forwarder.drain(PATIENCE);
+    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+}
+
+#[test]
+fn cloning_an_emitter_allocates_nothing() {
+    let forwarder = Forwarder::builder(Played::new(&Received::default())).start().unwrap();
+    let emitter = forwarder.emitter();
+    assert_eq!(allocations(|| drop((emitter.clone(), emitter.clone()))), 0);
+}
+
+#[test]
+fn being_refused_allocates_nothing() {
+    let mut hang = Hang::new();
+    let (forwarder, received) = hanging(&hang, 1000);
+    let emitter = forwarder.emitter();
+    let mut prepared = vec![AuditEvent::builder(EventType::UserLogin, Severity::Low).build()];
+    // The ring is filled with events that own their buffers, so that the pool lasts.
+    let sent = fill(&emitter);
+    let count = allocations(|| {
+        for index in 0..500 {
+            assert!(matches!(emit(&emitter, index), Err(Refused::Full(_))));
+            let refused = emitter.try_send(prepared.pop().unwrap()).unwrap_err();
+            assert!(matches!(refused, Refused::Full(_)));
+            prepared.push(refused.into_event());
+        }
+    });
+    assert_eq!(count, 0);
+    hang.release();
+    let report = forwarder.drain(PATIENCE);
+    assert_eq!(report.ledger.refused["full"], 1001);
+    let prepared = prepared.pop().unwrap();
+    assert_eq!(allocations(|| assert!(matches!(emitter.try_send(prepared), Err(Refused::Closed(_))))), 0);
+    assert_one_fate_each(&sent, &received.ids(), &Default::default(), &report);
+}
+
+/// A thread that waits for a lock or sleeps gives up its core of its own will, and the system counts that.
+#[test]
+fn emitting_waits_for_nobody() {
+    let received = Received::default();
+    let forwarder = Forwarder::builder(Played::new(&received)).max_queue_size(1000).batch_size(10).start().unwrap();
+    let done = AtomicBool::new(false);
+    let (given_up, accepted) = std::thread::scope(|scope| {
+        // Somebody who reads the books all the time: emitting shares no lock with it.
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                forwarder.metrics();
+            }
+        });
+        let emit_many = || {
+            let emitter = forwarder.emitter();
+            let before = given_up_cores();
+            let accepted = (0..20_000).filter(|index| emit(&emitter, *index).is_ok()).count();
+            (given_up_cores() - before, accepted)
+        };
+        let threads = [(); 3].map(|()| scope.spawn(emit_many));
+        let results = threads.map(|thread| thread.join().unwrap());
+        done.store(true, Ordering::Relaxed);
+        results.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    });
+    // Not zero: a page fault may have to wait for another one of the process.
+    assert!(given_up < 30, "{given_up} times in 60,000 events");
+    let report = forwarder.drain(PATIENCE);
+    assert_eq!((report.ledger.delivered, received.len()), (accepted as u64, accepted), "{report}");
+    assert_eq!(report.ledger.refused["full"], 60_000 - accepted as u64);
+}
+
+fn given_up_cores() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+/// A forwarder whose batcher hangs at its first event.
+fn hanging(hang: &Hang, max_queue_size: usize) -> (Forwarder, Received) {
+    let received = Received::default();
+    let mut played = Played::new(&received);
+    let (hook, format) = (hang.hook(), played.format_event);
+    played.format_event = Box::new(move |event, body| {
+        hook();
+        format(event, body)
+    });
+    let forwarder = Forwarder::builder(played).max_queue_size(max_queue_size).start().unwrap();
+    (forwarder, received)
+}
