@@ -2,7 +2,8 @@
 //!
 //! It is bounded and never deletes: full means full. Lines are whole, also after a write that failed half-way or a
 //! process that was killed. What it holds may be sensitive, so the file is made with mode 0600. Written by batchers,
-//! senders and drain, rarely; each write reaches the disk before the events are counted.
+//! senders and drain, rarely; each write reaches the disk before the events are counted, but at drain's deadline, where
+//! one wait for the disk follows all writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -65,6 +66,15 @@ pub(crate) enum DeadLetterError {
     Io(#[from] io::Error),
 }
 
+/// When a write must have reached the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// Before it returns.
+    Now,
+    /// Once [`DeadLetter::sync`] is called: a deadline does not last as long as many waits for a busy disk.
+    Later,
+}
+
 impl DeadLetter {
     /// Opens or makes the file, and closes a line that a killed process left open.
     pub(crate) fn open(path: &Path, bytes_max: u64) -> io::Result<Self> {
@@ -86,17 +96,22 @@ impl DeadLetter {
         Ok(Self { path: path.to_owned(), bytes_max, file: Mutex::new(Open { file, bytes }) })
     }
 
+    /// Waits until everything written has reached the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.lock().file.sync_data()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Appends the records and brings them to the disk; says how many of them fitted before it was full or failed.
-    pub(crate) fn append(&self, records: &Records) -> (usize, Option<DeadLetterError>) {
+    /// Appends the records; says how many of them fitted before it was full or failed.
+    pub(crate) fn append(&self, records: &Records, durable: Durable) -> (usize, Option<DeadLetterError>) {
         let mut open = self.file.lock();
         let room = self.bytes_max.saturating_sub(open.bytes);
         let fitting = records.ends.partition_point(|end| *end as u64 <= room);
         let end = fitting.checked_sub(1).and_then(|last| records.ends.get(last)).copied().unwrap_or(0);
-        if let Err(error) = open.write(records.bytes.get(..end).unwrap_or_default()) {
+        if let Err(error) = open.write(records.bytes.get(..end).unwrap_or_default(), durable) {
             return (0, Some(error.into()));
         }
         let full = (fitting < records.len()).then_some(DeadLetterError::Full { bytes_max: self.bytes_max });
@@ -106,11 +121,14 @@ impl DeadLetter {
 
 impl Open {
     /// Writes all or, as far as the file system allows, nothing.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], durable: Durable) -> io::Result<()> {
         if bytes.is_empty() {
             return Ok(());
         }
-        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(bytes).and_then(|()| match durable {
+            Durable::Now => self.file.sync_data(),
+            Durable::Later => Ok(()),
+        });
         match written {
             Ok(()) => self.bytes += bytes.len() as u64,
             // Half a record would spoil the next one. Should this fail too, the next start closes the line.
@@ -297,8 +315,8 @@ mod tests {
         let path = directory.path().join("dead.ndjson");
         let letter = DeadLetter::open(&path, 10).unwrap();
         let records = lines(&["1234\n", "5678\n", "9\n"]);
-        assert!(matches!(letter.append(&records), (2, Some(DeadLetterError::Full { .. }))));
-        assert!(matches!(letter.append(&records), (0, Some(DeadLetterError::Full { .. }))));
+        assert!(matches!(letter.append(&records, Durable::Now), (2, Some(DeadLetterError::Full { .. }))));
+        assert!(matches!(letter.append(&records, Durable::Now), (0, Some(DeadLetterError::Full { .. }))));
         assert_eq!(std::fs::read(&path).unwrap(), b"1234\n5678\n");
     }
 
@@ -308,7 +326,7 @@ mod tests {
         let path = directory.path().join("dead.ndjson");
         std::fs::write(&path, b"{\"half\":").unwrap();
         let letter = DeadLetter::open(&path, 1000).unwrap();
-        assert!(matches!(letter.append(&lines(&["{}\n"])), (1, None)));
+        assert!(matches!(letter.append(&lines(&["{}\n"]), Durable::Now), (1, None)));
         assert_eq!(std::fs::read(&path).unwrap(), b"{\"half\":\n{}\n");
     }
 

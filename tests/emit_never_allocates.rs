@@ -95,8 +95,11 @@ fn being_refused_allocates_nothing() {
     let (forwarder, received) = hanging(&hang, 1000);
     let emitter = forwarder.emitter();
     let mut prepared = vec![AuditEvent::builder(EventType::UserLogin, Severity::Low).build()];
-    // The ring is filled with events that own their buffers, so that the pool lasts.
-    let sent = fill(&emitter);
+    // The batcher takes one and hangs: from then on nothing makes room. The ring is filled with events that own their
+    // buffers, so that the pool lasts.
+    let mut sent = support::send(&emitter, 1);
+    support::wait_until(&forwarder, |metrics| metrics.ledger.accepted == 1);
+    sent.extend(fill(&emitter));
     let count = allocations(|| {
         for index in 0..500 {
             assert!(matches!(emit(&emitter, index), Err(Refused::Full(_))));

@@ -128,6 +128,7 @@ impl Forwarder {
         }
         let deadline_reached = !self.end_threads(begun, timeout);
         let threads_left = if deadline_reached { self.leave_behind(begun) } else { Vec::new() };
+        self.pipeline.sync_dead_letter();
         let metrics = self.metrics();
         let dead_letter = self.pipeline.dead_letter.as_ref().map(|dead_letter| dead_letter.path().to_owned());
         let ledger = metrics.ledger.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::dead_letter::{Attempts, DeadLetter, Origin, Records};
+use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
 use crate::event::{AuditEvent, monotonic};
 use crate::ledger::{Books, LostReason};
 use crate::net::Stop;
@@ -165,7 +165,8 @@ impl Pipeline {
             self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));
             return;
         };
-        let (written, error) = dead_letter.append(records);
+        let durable = if self.stop.is_stopped() { Durable::Later } else { Durable::Now };
+        let (written, error) = dead_letter.append(records, durable);
         self.books.dead_letter(written);
         let lost = records.len() - written;
         self.books.lose(LostReason::DeadLetterFull, lost as u64);
@@ -174,6 +175,16 @@ impl Pipeline {
             let reason = format!("the dead letter {path} takes no more, {lost} events are lost: {}", chain(&error));
             self.warn("dead_letter", || reason.clone());
             self.vitals.lock().lasting = Some(reason);
+        }
+    }
+
+    /// Waits for the disk, where writes of a drain at its deadline did not.
+    pub(crate) fn sync_dead_letter(&self) {
+        if let Some(dead_letter) = self.dead_letter.as_ref().filter(|_| self.stop.is_stopped())
+            && let Err(error) = dead_letter.sync()
+        {
+            let path = dead_letter.path().display().to_string();
+            self.warn("dead_letter", || format!("the dead letter {path} may not have reached the disk: {error}"));
         }
     }
 

@@ -37,6 +37,13 @@ pub struct HttpError {
     words: Box<str>,
 }
 
+impl HttpErrorKind {
+    /// Whether no byte of the request can have left.
+    pub(super) fn is_before_sending(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable | Self::Dns | Self::Tls | Self::Request)
+    }
+}
+
 impl HttpError {
     /// An error of this kind, with the system's words.
     pub(super) fn new(kind: HttpErrorKind, words: impl Into<String>) -> Self {

@@ -164,8 +164,9 @@ impl Http {
                 Err(HttpError::new(HttpErrorKind::Reset, "closed while the body was being sent"))
             }
             Ok(answer) => Ok(answer),
-            Err(_) if self.stop.is_stopped() => Err(HttpError::stopped()),
-            Err(error) => Err(error),
+            // What failed before anything was sent stays what it is: then nothing can have been taken.
+            Err(error) if !self.stop.is_stopped() || error.kind().is_before_sending() => Err(error),
+            Err(_) => Err(HttpError::stopped()),
         }
     }
 

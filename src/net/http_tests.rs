@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use ureq::tls::{Certificate, RootCerts};
 
+use super::dial::dial;
 use super::script::{self, Request, Script, hang, play, reply, serve};
 use super::{Compression, Http, HttpConfig, HttpErrorKind, Stop, tls};
 
@@ -206,14 +207,13 @@ fn a_connect_without_an_answer_ends_at_its_own_timeout_and_at_a_stop() {
     assert_ends_at(300, began);
 
     let stop = Stop::new();
-    let mut http = Http::new(&url.parse().unwrap(), &config(30_000), &stop).unwrap();
-    let caller = thread::spawn(move || post(&mut http));
-    while !threads_named("siem-connect") {
-        thread::yield_now();
-    }
+    let (theirs, address) = (stop.clone(), url.parse().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let caller = thread::spawn(move || dial(&address, deadline, &theirs).map(drop));
     stop.stop();
     let stopped = Instant::now();
-    assert_eq!(caller.join().unwrap(), Err(HttpErrorKind::Stopped));
+    let error = caller.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), HttpErrorKind::Unreachable, "nothing was sent, and nothing can have been taken");
     assert!(stopped.elapsed() < Duration::from_millis(100));
 }
 
@@ -221,10 +221,6 @@ fn thread_names() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     // A thread may end between the two reads.
     tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("comm")).ok()).collect()
-}
-
-fn threads_named(name: &str) -> bool {
-    thread_names().iter().any(|found| found.trim_end() == name)
 }
 
 #[test]
