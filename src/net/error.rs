@@ -25,7 +25,7 @@ pub enum HttpErrorKind {
     Garbage,
     /// The path or a header holds what HTTP does not allow; nothing was sent.
     Request,
-    /// Stopped, before or in the middle of it: the request may have been taken.
+    /// Stopped in the middle of it: the request may have been taken.
     Stopped,
 }
 
@@ -48,6 +48,11 @@ impl HttpError {
     /// An error of this kind, with the system's words.
     pub(super) fn new(kind: HttpErrorKind, words: impl Into<String>) -> Self {
         Self { kind, words: words.into().into_boxed_str() }
+    }
+
+    /// Stopped before anything was sent: unlike [`HttpErrorKind::Stopped`], this cannot have been taken.
+    pub(super) fn unsent() -> Self {
+        Self::new(HttpErrorKind::Unreachable, "the forwarder is stopping, nothing was sent")
     }
 
     pub(super) fn stopped() -> Self {

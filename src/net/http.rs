@@ -82,7 +82,7 @@ impl Http {
     /// Redirects are not followed and proxies of the environment not used: neither may learn the token.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Tls`] when the system has no certificates to trust, [`HttpErrorKind::Stopped`] once stopped.
+    /// [`HttpErrorKind::Tls`] when the system has no certificates to trust, [`HttpErrorKind::Unreachable`] once stopped.
     pub fn new(base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
         let tls = if base.is_https() { tls::config(config.verify_ssl)? } else { tls::unused() };
         Self::with_tls(base, config, stop, tls)
@@ -95,7 +95,7 @@ impl Http {
         tls: TlsConfig,
     ) -> Result<Self, HttpError> {
         if stop.is_stopped() {
-            return Err(HttpError::stopped());
+            return Err(HttpError::unsent());
         }
         let config = config.in_range();
         let cut = Arc::new(AtomicBool::new(false));
@@ -126,6 +126,9 @@ impl Http {
     /// # Errors
     /// When there is no answer; its kind tells whether the request may have been taken. Any status is an answer.
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
+        if self.stop.is_stopped() {
+            return Err(HttpError::unsent());
+        }
         let compressed = match self.config.compression {
             Compression::Gzip if body.len() >= self.config.compression_bytes_min => self.gzip.compress(body),
             _ => None,

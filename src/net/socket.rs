@@ -50,7 +50,7 @@ impl Connector for Dialer {
         let stream = Arc::new(dial(&self.url, deadline(details.timeout), &self.stop)?);
         let closing: Weak<TcpStream> = Arc::downgrade(&stream);
         let handle: Weak<dyn ShutdownHandle> = closing;
-        (details.register_shutdown)(handle).map_err(|_| HttpError::stopped())?;
+        (details.register_shutdown)(handle).map_err(|_| HttpError::unsent())?;
         let socket = Socket {
             stream,
             buffers: LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size()),
