@@ -25,7 +25,7 @@ pub enum HttpErrorKind {
     Garbage,
     /// The path or a header holds what HTTP does not allow; nothing was sent.
     Request,
-    /// Stopped, before or in the middle of it: the request may have been taken.
+    /// Stopped in the middle of it: the request may have been taken.
     Stopped,
 }
 
@@ -48,6 +48,11 @@ impl HttpError {
     /// An error of this kind, with the system's words.
     pub(super) fn new(kind: HttpErrorKind, words: impl Into<String>) -> Self {
         Self { kind, words: words.into().into_boxed_str() }
+    }
+
+    /// Stopped before a byte was sent. Not `Stopped`, which says that the request may have been taken.
+    pub(super) fn stopped_before_sending() -> Self {
+        Self::new(HttpErrorKind::Unreachable, "stopped before anything was sent")
     }
 
     pub(super) fn stopped() -> Self {
