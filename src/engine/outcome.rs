@@ -129,7 +129,7 @@ impl Outcome<'_> {
         self.pipeline.books.retry();
         parcel.history.due = now.saturating_add(wait);
         // That we are stopping is no reason; what the destination said before is.
-        if parcel.history.cause.is_none() || cause.kind() != CauseKind::Undelivered {
+        if parcel.history.cause.is_none() || !self.pipeline.stop.is_stopped() {
             parcel.history.cause = Some(cause);
         }
         self.waiting.push(parcel);

@@ -36,7 +36,7 @@ pub(super) fn dial(url: &BaseUrl, deadline: Instant, stop: &Stop) -> Result<TcpS
     select! {
         recv(made) -> connected => connected
             .unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Unreachable, "the connecting thread ended"))),
-        recv(stop.receiver()) -> _ => Err(HttpError::unsent()),
+        recv(stop.receiver()) -> _ => Err(HttpError::stopped_before_sending()),
         default(left(deadline)) => Err(if is_resolved.load(Ordering::Relaxed) {
             HttpError::new(HttpErrorKind::Unreachable, "no connection in time")
         } else {

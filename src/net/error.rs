@@ -50,9 +50,9 @@ impl HttpError {
         Self { kind, words: words.into().into_boxed_str() }
     }
 
-    /// Stopped before anything was sent: unlike [`HttpErrorKind::Stopped`], this cannot have been taken.
-    pub(super) fn unsent() -> Self {
-        Self::new(HttpErrorKind::Unreachable, "the forwarder is stopping, nothing was sent")
+    /// Stopped before a byte was sent. Not `Stopped`, which says that the request may have been taken.
+    pub(super) fn stopped_before_sending() -> Self {
+        Self::new(HttpErrorKind::Unreachable, "stopped before anything was sent")
     }
 
     pub(super) fn stopped() -> Self {

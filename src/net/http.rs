@@ -52,6 +52,8 @@ pub struct Http {
     /// What is read of an answer at a time.
     scratch: Vec<u8>,
     cut: Arc<AtomicBool>,
+    /// Something was sent since the last answer.
+    begun: Arc<AtomicBool>,
     stop: Stop,
     _interrupt: Interruptible,
 }
@@ -95,15 +97,16 @@ impl Http {
         tls: TlsConfig,
     ) -> Result<Self, HttpError> {
         if stop.is_stopped() {
-            return Err(HttpError::unsent());
+            return Err(HttpError::stopped_before_sending());
         }
         let config = config.in_range();
-        let cut = Arc::new(AtomicBool::new(false));
+        let (cut, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let dialer = Dialer {
             url: base.clone(),
             stop: stop.clone(),
             age_max: config.connection_age_max,
             cut: Arc::clone(&cut),
+            begun: Arc::clone(&begun),
             tls: RustlsConnector::default(),
         };
         let agent = Agent::with_parts(agent_config(&config, tls), dialer, ResolvedLater);
@@ -116,6 +119,7 @@ impl Http {
             gzip: Gzip::new(),
             scratch: vec![0; 16 * 1024],
             cut,
+            begun,
             stop: stop.clone(),
             _interrupt: interrupt,
         })
@@ -126,9 +130,6 @@ impl Http {
     /// # Errors
     /// When there is no answer; its kind tells whether the request may have been taken. Any status is an answer.
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
-        if self.stop.is_stopped() {
-            return Err(HttpError::unsent());
-        }
         let compressed = match self.config.compression {
             Compression::Gzip if body.len() >= self.config.compression_bytes_min => self.gzip.compress(body),
             _ => None,
@@ -159,7 +160,7 @@ impl Http {
 
     fn answer(&mut self, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, HttpError> {
         // Relaxed: set by this thread, within the request.
-        let is_cut = self.cut.swap(false, Ordering::Relaxed);
+        let (is_cut, is_begun) = (self.cut.swap(false, Ordering::Relaxed), self.begun.swap(false, Ordering::Relaxed));
         let answer = response.map_err(HttpError::of_exchange).and_then(|response| self.read(response));
         match answer {
             // It closed while we were sending: its refusal is believed, its thanks are not.
@@ -169,7 +170,8 @@ impl Http {
             Ok(answer) => Ok(answer),
             // What failed before anything was sent stays what it is: then nothing can have been taken.
             Err(error) if !self.stop.is_stopped() || error.kind().is_before_sending() => Err(error),
-            Err(_) => Err(HttpError::stopped()),
+            Err(_) if is_begun => Err(HttpError::stopped()),
+            Err(_) => Err(HttpError::stopped_before_sending()),
         }
     }
 

@@ -182,6 +182,7 @@ fn a_stop_ends_a_hung_request_at_once_and_no_other_begins() {
     };
     assert_eq!(post(&mut http), Err(HttpErrorKind::Stopped));
     assert!(stopper.join().unwrap().elapsed() < Duration::from_millis(100));
+    // Of these nothing was sent, so that nobody can have taken them.
     assert_eq!(post(&mut http), Err(HttpErrorKind::Unreachable));
     let late = Http::new(&"http://127.0.0.1:1".parse().unwrap(), &config(1000), &stop);
     assert_eq!(late.unwrap_err().kind(), HttpErrorKind::Unreachable);

@@ -40,6 +40,8 @@ pub(super) struct Dialer {
     pub(super) age_max: Duration,
     /// Set by a socket whose peer closed it while we were sending.
     pub(super) cut: Arc<AtomicBool>,
+    /// Set by a socket that was written to.
+    pub(super) begun: Arc<AtomicBool>,
     pub(super) tls: RustlsConnector,
 }
 
@@ -50,7 +52,7 @@ impl Connector for Dialer {
         let stream = Arc::new(dial(&self.url, deadline(details.timeout), &self.stop)?);
         let closing: Weak<TcpStream> = Arc::downgrade(&stream);
         let handle: Weak<dyn ShutdownHandle> = closing;
-        (details.register_shutdown)(handle).map_err(|_| HttpError::unsent())?;
+        (details.register_shutdown)(handle).map_err(|_| HttpError::stopped_before_sending())?;
         let socket = Socket {
             stream,
             buffers: LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size()),
@@ -60,6 +62,7 @@ impl Connector for Dialer {
             write_timeout: None,
             broken: None,
             cut: Arc::clone(&self.cut),
+            begun: Arc::clone(&self.begun),
             is_put_back: false,
         };
         self.tls.connect(details, Some(socket)).map_err(|error| HttpError::of_handshake(error).into())
@@ -85,6 +88,7 @@ pub(super) struct Socket {
     /// there to read; if it is not, this is the error.
     broken: Option<io::Error>,
     cut: Arc<AtomicBool>,
+    begun: Arc<AtomicBool>,
     is_put_back: bool,
 }
 
@@ -123,6 +127,8 @@ impl Transport for Socket {
         if self.broken.is_some() {
             return Ok(());
         }
+        // Relaxed: read on this thread, after this call. A handshake counts too: better a doubt too many.
+        self.begun.store(true, Ordering::Relaxed);
         self.write(amount, timeout)
     }
 
