@@ -24,7 +24,7 @@ use siem_forward::receiver::{Receiver, ReceiverConfig};
 use program::{PATIENCE, Ran, Running, Scene, TOKEN, assert_received, line, lines};
 
 /// What a process may need to start and end on a busy machine, besides what it was asked to do.
-const PROCESS: Duration = Duration::from_millis(700);
+const PROCESS: Duration = Duration::from_millis(1_500);
 
 fn receiver(faults: &[&str]) -> Receiver {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
