@@ -189,7 +189,8 @@ impl Forwarder {
 
 impl Drop for Forwarder {
     fn drop(&mut self) {
-        if std::process::id() == self.process {
+        // Whoever has drained has the report, and says what there is to say.
+        if std::process::id() == self.process && self.report.lock().is_none() {
             let report = self.drain(self.config.drain_timeout);
             if !report.all_delivered() {
                 log::warn!("{}: {report}", self.pipeline.origin.pipeline);
