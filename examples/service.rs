@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use siem_forward::{EventType, Forwarder, Severity, siem::Splunk};
+use siem_forward::{DeadLetterConfig, EventType, Forwarder, Severity, siem::Splunk};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8088".to_owned());
     let token = std::env::var("SPLUNK_HEC_TOKEN").unwrap_or_else(|_| "any".to_owned());
-    let forwarder = Forwarder::builder(Splunk::new(url, token)?).batch_size(500).start()?;
+    let dead_letter = DeadLetterConfig::new(std::env::temp_dir().join("service.dead.ndjson"));
+    let forwarder = Forwarder::builder(Splunk::new(url, token)?).batch_size(500).dead_letter(dead_letter).start()?;
     let emitter = forwarder.emitter();
 
     let refund = emitter
@@ -27,5 +28,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let report = forwarder.drain(Duration::from_secs(30));
     println!("{report}");
-    Ok(())
+    if report.all_delivered() { Ok(()) } else { Err("not all events were delivered".into()) }
 }

@@ -82,7 +82,7 @@ impl InputConfig {
         let Some(mut input) = root.take_table("input", problems) else { return Self::default() };
         let rejected = input.take_table("rejected", problems).and_then(|mut rejected| {
             rejected.require("path", "path = \"rejected.ndjson\"", problems);
-            let path = rejected.take_path("path", problems);
+            let path = rejected.take_output_path("path", problems);
             rejected.finish(problems);
             path
         });

@@ -66,6 +66,15 @@ pub(crate) enum DeadLetterError {
     Io(#[from] io::Error),
 }
 
+/// How large the system lets this process make a file: writing beyond it would not fail, but end the process by a signal.
+fn file_size_limit() -> u64 {
+    #[cfg(unix)]
+    if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
+        return limit;
+    }
+    u64::MAX
+}
+
 /// When a write must have reached the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durable {
@@ -93,7 +102,11 @@ impl DeadLetter {
                 bytes += 1;
             }
         }
-        Ok(Self { path: path.to_owned(), bytes_max, file: Mutex::new(Open { file, bytes }) })
+        Ok(Self {
+            path: path.to_owned(),
+            bytes_max: bytes_max.min(file_size_limit()),
+            file: Mutex::new(Open { file, bytes }),
+        })
     }
 
     /// Waits until everything written has reached the disk.

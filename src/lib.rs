@@ -8,10 +8,11 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use siem_forward::{EventType, Forwarder, Severity, siem::Splunk};
+//! use siem_forward::{DeadLetterConfig, EventType, Forwarder, Severity, siem::Splunk};
 //!
 //! let splunk = Splunk::new("https://splunk.example:8088", std::env::var("SPLUNK_HEC_TOKEN")?)?;
-//! let forwarder = Forwarder::builder(splunk).batch_size(500).start()?;
+//! let dead_letter = DeadLetterConfig::new("audit.dead.ndjson");
+//! let forwarder = Forwarder::builder(splunk).batch_size(500).dead_letter(dead_letter).start()?;
 //! let emitter = forwarder.emitter();
 //!
 //! // On the request path: no lock, no system call, no allocation while the pool lasts.
@@ -37,7 +38,7 @@
 //!
 //! **3. What becomes of an event.** A batcher encodes it once into the body of a [`Batch`]; a sender hands the batch to
 //! the [`Siem`], whose [`Verdict`] says what the destination holds. What failed is sent again, what is wrong is cut down to
-//! the one event that is, which goes to the [dead letter](DeadLetterConfig). An outage, however long, sends nothing
+//! the one event that is, which goes to the [dead letter](DeadLetterConfig), or is counted as lost where none is configured. An outage, however long, sends nothing
 //! there.
 //!
 //! **4. Read the books.** [`Forwarder::metrics`] shows the [`Ledger`]: `accepted = delivered + dead_lettered + lost +

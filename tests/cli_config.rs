@@ -147,6 +147,14 @@ fn two_pipelines_and_none_that_is_enabled_are_told() {
 }
 
 #[test]
+fn a_password_in_the_url_is_refused_without_being_shown() {
+    let line = GOOD.lines().find(|line| line.starts_with("url")).unwrap();
+    let folder = Folder::new(&GOOD.replace(line, "url = \"http://user:hunter2@127.0.0.1:1?token=hunter2\""));
+    let told = folder.refused(&[]);
+    assert!(told.contains("siem.splunk.url") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
 fn files_that_cannot_be_read_or_written_are_told_before_anything_starts() {
     let folder = Folder::new(GOOD);
     std::fs::create_dir(folder.path().join("folder")).unwrap();
@@ -157,9 +165,12 @@ fn files_that_cannot_be_read_or_written_are_told_before_anything_starts() {
     assert!(told.contains("cannot read folder: is a directory"), "{told}");
 
     for (config, expected) in [
-        (GOOD.replace("\"dead.ndjson\"", "\"folder\""), "the dead letter folder cannot be opened: Is a directory"),
-        (GOOD.replace("\"dead.ndjson\"", "\"no/such/dead\""), "the dead letter no/such/dead cannot be opened: No such"),
-        (GOOD.replace("\"rejected.ndjson\"", "\"folder\""), "folder cannot be opened: Is a directory"),
+        (GOOD.replace("\"dead.ndjson\"", "\"folder\""), "siem.toml:7: siem.splunk.dead_letter.path: is a folder"),
+        (
+            GOOD.replace("\"dead.ndjson\"", "\"no/such/dead\""),
+            "siem.toml:7: siem.splunk.dead_letter.path: lies in a folder that is not there",
+        ),
+        (GOOD.replace("\"rejected.ndjson\"", "\"folder\""), "siem.toml:2: input.rejected.path: is a folder"),
     ] {
         std::fs::write(folder.path().join("siem.toml"), config).unwrap();
         let ran = folder.run(&[]);

@@ -268,3 +268,22 @@ fn a_full_dead_letter_turns_health_red_counts_the_loss_and_the_pipeline_goes_on(
     assert_eq!(received.len(), 50);
     assert!(report.ledger.balances(100), "{:?}", report.ledger);
 }
+
+/// A destination that refuses everything would refuse the halves as well, at once: more requests, and nothing learnt.
+#[test]
+fn a_halt_from_the_start_cuts_no_batch_and_sends_no_more_often_than_it_waits() {
+    let received = Received::default();
+    let smallest = std::sync::Arc::new(AtomicUsize::new(usize::MAX));
+    let theirs = smallest.clone();
+    let refusing = scripted(&received, move |batch| {
+        theirs.fetch_min(batch.len(), Ordering::Relaxed);
+        Verdict::Halt(Cause::http(403))
+    });
+    let forwarder = Forwarder::builder(refusing).senders(1).batch_size(10).retry(impatient()).start().unwrap();
+    send(&forwarder.emitter(), 100);
+    // Four wait, and each has been tried many times.
+    support::wait_until(&forwarder, |metrics| metrics.batches_failed > 100);
+    assert_eq!(smallest.load(Ordering::Relaxed), 10);
+    let report = forwarder.abort();
+    assert_eq!((report.ledger.delivered, report.ledger.lost["no_dead_letter"]), (0, 100), "{report}");
+}

@@ -99,7 +99,7 @@ pub(crate) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         .dead_letter(DeadLetterConfig::new(&dead_letter))
         .start()?;
     let begun = Instant::now();
-    let (producers, report) = produce_and_drain(arguments, &forwarder, &ended);
+    let (producers, report) = produce_and_drain(arguments, &forwarder, &ended)?;
     let elapsed = begun.elapsed();
     if report.ledger.dead_lettered == 0 {
         // Nothing is in it; a leftover would be only untidy.
@@ -129,7 +129,11 @@ struct Produced {
 }
 
 /// Offers all events and drains, showing how far it is.
-fn produce_and_drain(arguments: &DemoArguments, forwarder: &Forwarder, ended: &Ended) -> (Vec<Produced>, Report) {
+fn produce_and_drain(
+    arguments: &DemoArguments,
+    forwarder: &Forwarder,
+    ended: &Ended,
+) -> Result<(Vec<Produced>, Report), Failure> {
     let stop = AtomicBool::new(false);
     let producers = arguments.producers.get() as u64;
     thread::scope(|scope| {
@@ -140,15 +144,25 @@ fn produce_and_drain(arguments: &DemoArguments, forwarder: &Forwarder, ended: &E
                     let share = arguments.events / producers + u64::from(producer < arguments.events % producers);
                     let pace = arguments.rate.map(|rate| producers * 1_000_000_000 / rate);
                     let emitter = forwarder.emitter();
-                    scope.spawn(move || produce(producer, share, pace, &emitter, stop))
+                    let thread = thread::Builder::new().name(format!("producer-{producer}"));
+                    thread.spawn_scoped(scope, move || produce(producer, share, pace, &emitter, stop))
                 })
                 .collect();
-            // A producer does not panic; should one, its events are missing, and that is what the report says.
-            let produced: Vec<Produced> = threads.into_iter().filter_map(|thread| thread.join().ok()).collect();
-            (produced, forwarder.drain(DRAIN))
+            let mut produced = Vec::with_capacity(threads.len());
+            let mut failed = None;
+            for thread in threads {
+                match thread.map(thread::ScopedJoinHandle::join) {
+                    Ok(Ok(done)) => produced.push(done),
+                    // A producer does not panic; should one, its events are missing, and that is what the report says.
+                    Ok(Err(_)) => {}
+                    Err(error) => failed = failed.or(Some(Failure::Thread(error))),
+                }
+            }
+            let report = forwarder.drain(DRAIN);
+            failed.map_or(Ok((produced, report)), Err)
         });
         watch(arguments, forwarder, ended, stop, || work.is_finished());
-        work.join().unwrap_or_else(|_| (Vec::new(), forwarder.drain(DRAIN)))
+        work.join().unwrap_or_else(|_| Ok((Vec::new(), forwarder.drain(DRAIN))))
     })
 }
 

@@ -37,7 +37,9 @@ impl Failure {
     /// 2 where the user has to change something, 1 where the machine refused.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Output(_) | Self::Thread(_) | Self::Signals(_) => ExitCode::from(1),
+            Self::Output(_) | Self::Thread(_) | Self::Signals(_) | Self::Start(StartError::Thread { .. }) => {
+                ExitCode::from(1)
+            }
             _ => ExitCode::from(2),
         }
     }

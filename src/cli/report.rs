@@ -47,6 +47,8 @@ pub(crate) struct Lines {
     pub(crate) rejected: Option<String>,
     /// Some were not even read.
     pub(crate) is_cut_short: bool,
+    /// A source broke midway, or a rejected line could not be written.
+    pub(crate) is_broken: bool,
 }
 
 impl RunReport {
@@ -57,7 +59,8 @@ impl RunReport {
     /// Whether everything went where it should: the exit code.
     pub(crate) fn is_complete(&self) -> bool {
         let nothing_missing = self.receiver.is_none_or(|receiver| receiver.missing == 0);
-        let all_read = self.lines.as_ref().is_none_or(|lines| lines.unreadable == 0 && !lines.is_cut_short);
+        let all_read =
+            self.lines.as_ref().is_none_or(|lines| lines.unreadable == 0 && !lines.is_cut_short && !lines.is_broken);
         self.balances() && self.pipeline.1.all_delivered() && nothing_missing && all_read
     }
 
@@ -92,6 +95,7 @@ impl RunReport {
         }
         if let Some(lines) = &self.lines {
             put("unreadable", json!(lines.unreadable));
+            put("input_complete", json!(!lines.is_cut_short && !lines.is_broken));
         }
         Value::Object(object)
     }
@@ -161,7 +165,7 @@ impl RunReport {
         if !left.is_empty() {
             sentences.push(format!("Left behind, since they hang: {}.", left.join(", ")));
         }
-        if let Some(Lines { unreadable, rejected, is_cut_short }) = &self.lines {
+        if let Some(Lines { unreadable, rejected, is_cut_short, is_broken }) = &self.lines {
             let place = rejected.as_ref().map_or(String::new(), |path| format!(", see {path}"));
             if *unreadable > 0 {
                 let verb = verb(*unreadable, "was", "were");
@@ -169,6 +173,9 @@ impl RunReport {
             }
             if *is_cut_short {
                 sentences.push("The input was not read to its end.".to_owned());
+            }
+            if *is_broken {
+                sentences.push("A source could not be read, or a rejected line not be written: see above.".to_owned());
             }
         }
         let balance = if self.balances() { "The ledger balances." } else { "THE LEDGER DOES NOT BALANCE." };

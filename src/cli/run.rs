@@ -80,6 +80,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
             unreadable: input.unreadable,
             rejected: rejected.map(|path| path.display().to_string()),
             is_cut_short: input.is_cut_short,
+            is_broken: input.is_broken,
         }),
         offered: input.offered,
     };
@@ -89,7 +90,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     } else {
         print(&result.to_text())?;
     }
-    Ok(exit_code(result.is_complete() && !input.is_broken))
+    Ok(exit_code(result.is_complete()))
 }
 
 /// A dead letter that is full from the start will keep nothing: said at once, since nobody may look at the end.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::failure::Failure;
@@ -18,6 +18,8 @@ impl Ended {
     /// # Errors
     /// When the system does not let us.
     pub(crate) fn watch() -> Result<Self, Failure> {
+        // A file that grows past the system's limit is an error of that write, not the end of the process.
+        signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(Failure::Signals)?;
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::Signals)?;
         let ended = Self(Arc::default());
         let count = Arc::clone(&ended.0);

@@ -164,7 +164,11 @@ impl Builder {
             report: Mutex::new(None),
         };
         if forwarder.config.enabled {
-            forwarder.start_senders(&channels)?;
+            if let Err(error) = forwarder.start_senders(&channels) {
+                // Without this the senders that run would wait for batchers, and the drop below for the senders.
+                drop(channels);
+                return Err(error);
+            }
             forwarder.start_batchers(channels)?;
         }
         Ok(forwarder)

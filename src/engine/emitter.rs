@@ -25,6 +25,9 @@ const BLOCKED_PAUSE_MAX: Duration = Duration::from_millis(1);
 thread_local! {
     /// Events until the next fork check. A worker's stays at 0, so that its every event takes the slow path.
     static UNTIL_CHECK: Cell<u32> = const { Cell::new(0) };
+    /// The process that this thread ran in at the last check. Of each thread and not of each forwarder, so that a child
+    /// that also emits to a forwarder of its own notices all the same.
+    static PROCESS: Cell<u32> = const { Cell::new(0) };
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -53,7 +56,7 @@ impl Gate {
     fn push(&self, event: AuditEvent) -> Result<(), Refused> {
         let until_check = UNTIL_CHECK.get();
         let usual = event.text.capacity() <= Pool::BUFFER_BYTES && event.text.len() <= self.event_bytes_max;
-        if until_check == 0 || !usual {
+        if until_check == 0 || !usual || PROCESS.get() != self.process {
             return self.push_unusual(event);
         }
         UNTIL_CHECK.set(until_check - 1);
@@ -62,12 +65,16 @@ impl Gate {
 
     #[cold]
     fn push_unusual(&self, event: AuditEvent) -> Result<(), Refused> {
-        if UNTIL_CHECK.get() == 0 {
+        if UNTIL_CHECK.get() == 0 || PROCESS.get() != self.process {
             if IS_WORKER.get() {
                 return Err(Refused::OwnThread(event));
             }
-            if std::process::id() != self.process {
+            let process = std::process::id();
+            let before = PROCESS.replace(process);
+            if before != process && before != 0 {
                 EventId::reseed();
+            }
+            if process != self.process {
                 return Err(Refused::Forked(event));
             }
             UNTIL_CHECK.set(FORK_CHECK_EVENTS);

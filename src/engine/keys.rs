@@ -82,7 +82,7 @@ impl DeadLetterConfig {
             return None;
         };
         letter.require("path", "path = \"dead.ndjson\"", problems);
-        let path = letter.take_path("path", problems);
+        let path = letter.take_output_path("path", problems);
         let bytes_max = letter.take_bytes("bytes_max", 1000..=u64::MAX, problems);
         letter.finish(problems);
         let mut read = Self::new(path?);

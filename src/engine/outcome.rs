@@ -1,5 +1,7 @@
 //! What a sender does with a verdict: the table of the design, without threads.
 
+use std::time::Duration;
+
 use super::parcel::{Fate, Parcel};
 use super::pipeline::{Pipeline, nanos};
 use crate::batch::Mark;
@@ -10,6 +12,13 @@ use crate::siem::{Cause, CauseKind, Partial, Verdict};
 pub(crate) const WAITING_MAX: usize = 4;
 /// How many parts of batches may wait at one sender for evidence alone: the path down a batch of 4,096 events.
 const PARTS_MAX: usize = WAITING_MAX + 12;
+
+/// Whether a batch may be cut although nothing says that it is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ForEvidence {
+    MayHalve,
+    MustWait,
+}
 
 /// When a verdict came, and what chance says.
 #[derive(Debug, Clone, Copy)]
@@ -41,12 +50,13 @@ impl Outcome<'_> {
                 return parcel.delivered();
             }
             Verdict::Partial(partial) => self.partial(parcel, partial),
-            Verdict::Retry { after, cause } => self.failed(parcel, after, cause),
+            Verdict::Retry { after, cause } => self.failed(parcel, after, cause, ForEvidence::MayHalve),
             Verdict::Reject(cause) => self.rejected(parcel, cause),
             Verdict::Halt(cause) => {
                 self.pipeline.halted(&cause);
                 let patience = self.pipeline.retry.backoff_max();
-                self.failed(parcel, Some(patience), cause);
+                // A refusal of everything would refuse the halves as well, at once: more requests and no evidence.
+                self.failed(parcel, Some(patience), cause, ForEvidence::MustWait);
             }
         }
         None
@@ -80,7 +90,7 @@ impl Outcome<'_> {
             return;
         };
         match partial.retry {
-            Some((after, cause)) => self.failed(rest, after, cause),
+            Some((after, cause)) => self.failed(rest, after, cause, ForEvidence::MayHalve),
             None => self.waiting.push(rest),
         }
     }
@@ -98,7 +108,7 @@ impl Outcome<'_> {
         }
     }
 
-    fn failed(&mut self, mut parcel: Parcel, after: Option<std::time::Duration>, cause: Cause) {
+    fn failed(&mut self, mut parcel: Parcel, after: Option<Duration>, cause: Cause, for_evidence: ForEvidence) {
         let failures_in_a_row = self.pipeline.failed(&cause);
         let Moment { started, now, random } = self.moment;
         let first_failure = *parcel.history.first_failure.get_or_insert(started);
@@ -110,7 +120,9 @@ impl Outcome<'_> {
             outage_from: self.outage_from(),
             charged: parcel.history.charged,
             attempts: self.pipeline.retry.attempts(),
-            waiting_full: self.is_full_with(&parcel) && self.waiting.len() < PARTS_MAX,
+            may_halve_for_evidence: for_evidence == ForEvidence::MayHalve
+                && self.is_full_with(&parcel)
+                && self.waiting.len() < PARTS_MAX,
             cuts_left: parcel.cuts_left(),
         };
         parcel.history.ambiguous |= cause.is_ambiguous();

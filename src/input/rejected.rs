@@ -21,7 +21,6 @@ pub struct RejectedLine {
 
 impl RejectedLine {
     pub(super) fn new(file: &str, line: u64, reason: Unreadable, text: &[u8]) -> Self {
-        let text = text.get(..HEAD_BYTES_MAX).unwrap_or(text);
         Self { file: file.to_owned(), line, reason, text: lossy(text) }
     }
 
@@ -40,7 +39,7 @@ impl RejectedLine {
         &self.reason
     }
 
-    /// The line itself: as UTF-8, whatever is none replaced, and cut at 64 KiB.
+    /// The line itself: as UTF-8, whatever is none replaced. Of a line that is too long, the first 64 KiB.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -162,11 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters() {
+    fn a_line_that_was_read_whole_is_kept_whole() {
         let text = "xü".repeat(HEAD_BYTES_MAX);
-        let line = rejected(1, text.as_bytes());
-        assert!(line.text().len() <= HEAD_BYTES_MAX && line.text().len() > HEAD_BYTES_MAX - 4);
-        assert!(text.starts_with(line.text()));
+        assert_eq!(rejected(1, text.as_bytes()).text(), text, "it may be the only copy, to be forwarded again");
+    }
+
+    #[test]
+    fn the_head_of_a_line_that_is_too_long_ends_between_characters() {
+        let text = "üxx".repeat(HEAD_BYTES_MAX);
+        let head = text.as_bytes().get(..HEAD_BYTES_MAX).unwrap();
+        let line = rejected(1, head);
+        assert!(line.text().len() > HEAD_BYTES_MAX - 2 && text.starts_with(line.text()));
     }
 
     #[test]

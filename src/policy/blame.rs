@@ -22,8 +22,9 @@ pub(crate) struct Circumstances {
     pub(crate) charged: u32,
     /// How many charges cut a batch.
     pub(crate) attempts: u32,
-    /// The sender can take nothing new before a waiting batch is done, so that no evidence can arise by itself.
-    pub(crate) waiting_full: bool,
+    /// The sender can take nothing new before a waiting batch is done, so that no evidence can arise by itself, and
+    /// halves would not be refused as the whole was.
+    pub(crate) may_halve_for_evidence: bool,
     /// Cuts that this batch and its parts may still make.
     pub(crate) cuts_left: u32,
 }
@@ -55,7 +56,7 @@ pub(crate) fn step(known: Circumstances) -> Step {
             _ => Step::GiveUp,
         };
     }
-    if known.waiting_full && known.events > 1 { Step::HalveForEvidence } else { Step::Wait }
+    if known.may_halve_for_evidence && known.events > 1 { Step::HalveForEvidence } else { Step::Wait }
 }
 
 /// Cuts that a batch of `events` may cost: enough to find one culprit (two requests for each halving) and a few named
@@ -76,7 +77,7 @@ mod tests {
         outage_from: 12,
         charged: 0,
         attempts: 3,
-        waiting_full: false,
+        may_halve_for_evidence: false,
         cuts_left: 20,
     };
 
@@ -106,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_full_waiting_list_is_halved_for_evidence() {
-        let full = Circumstances { evidence: false, waiting_full: true, ..FAILED };
+        let full = Circumstances { evidence: false, may_halve_for_evidence: true, ..FAILED };
         assert_eq!(step(full), Step::HalveForEvidence);
         assert_eq!(step(Circumstances { events: 1, ..full }), Step::Wait);
     }

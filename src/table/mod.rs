@@ -99,6 +99,13 @@ impl<'t> Table<'t> {
         problems.push(self.span.clone(), &self.path, what, help);
     }
 
+    /// The same for a value that may hold a secret: it is not shown.
+    pub(crate) fn blame_secret(&self, key: &str, what: &str, help: &str, problems: &mut Problems) {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        let span = entry.map_or(&self.span, |entry| &entry.value_span);
+        problems.push_secret(span.clone(), &self.path_of(key), what, help);
+    }
+
     /// Takes a table.
     pub(crate) fn take_table(&mut self, key: &'static str, problems: &mut Problems) -> Option<Self> {
         let taken = self.take(key)?;

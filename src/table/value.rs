@@ -1,7 +1,7 @@
 //! Single values: read by their type, checked against their range.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeInteger, DeValue};
@@ -31,6 +31,28 @@ impl<'t> Table<'t> {
 
     pub(crate) fn take_path(&mut self, key: &'static str, problems: &mut Problems) -> Option<PathBuf> {
         self.take_string(key, problems).map(PathBuf::from)
+    }
+
+    /// Takes the path of a file that will be written: it must not be a folder, and its folder must be there. What the
+    /// system refuses all the same is told when the file is opened.
+    pub(crate) fn take_output_path(&mut self, key: &'static str, problems: &mut Problems) -> Option<PathBuf> {
+        let path = self.take_path(key, problems)?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let place = if path.exists() { path.as_path() } else { folder };
+        let (what, help) = if path.is_dir() {
+            ("is a folder", "name a file")
+        } else if !folder.is_dir() {
+            ("lies in a folder that is not there", "make the folder, or name another file")
+        } else if rustix::fs::access(place, rustix::fs::Access::WRITE_OK).is_err() {
+            ("cannot be written", "name a file that this user may write")
+        } else {
+            return Some(path);
+        };
+        self.blame(key, what, help, problems);
+        None
     }
 
     pub(crate) fn take_integer(

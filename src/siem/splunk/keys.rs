@@ -13,7 +13,8 @@ impl Splunk {
         let url = table.take_string("url", problems).and_then(|url| match base(&url) {
             Ok(url) => Some(url),
             Err(error) => {
-                table.blame("url", &error.to_string(), "such as \"https://splunk.example:8088\"", problems);
+                // Not shown: it may hold a password.
+                table.blame_secret("url", &error.to_string(), "such as \"https://splunk.example:8088\"", problems);
                 None
             }
         });
