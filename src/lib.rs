@@ -95,3 +95,8 @@ pub use ledger::{Ledger, Snapshot};
 pub use policy::{Jitter, RetryConfig, RetryPolicy};
 pub use secret::Secret;
 pub use siem::{Cause, Health, Siem, Verdict};
+
+/// The README's own code, compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
