@@ -2,8 +2,8 @@
 //!
 //! It is bounded and never deletes: full means full. Lines are whole, also after a write that failed half-way or a
 //! process that was killed. What it holds may be sensitive, so the file is made with mode 0600. Written by batchers,
-//! senders and drain, rarely; each write reaches the disk before the events are counted, but at drain's deadline, where
-//! one wait for the disk follows all writes.
+//! senders and drain, rarely; each write reaches the disk before the events are counted, but while draining, where one
+//! bounded wait for the disk follows all writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -31,6 +31,8 @@ pub(crate) struct DeadLetter {
 struct Open {
     file: File,
     bytes: u64,
+    /// Something was written that may not have reached the disk.
+    is_unsynced: bool,
 }
 
 /// Whose records these are: the same for every record of a pipeline.
@@ -105,13 +107,21 @@ impl DeadLetter {
         Ok(Self {
             path: path.to_owned(),
             bytes_max: bytes_max.min(file_size_limit()),
-            file: Mutex::new(Open { file, bytes }),
+            file: Mutex::new(Open { file, bytes, is_unsynced: false }),
         })
     }
 
     /// Waits until everything written has reached the disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.lock().file.sync_data()
+        let mut open = self.file.lock();
+        open.file.sync_data()?;
+        open.is_unsynced = false;
+        Ok(())
+    }
+
+    /// Whether something may not have reached the disk.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.file.lock().is_unsynced
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -143,7 +153,10 @@ impl Open {
             Durable::Later => Ok(()),
         });
         match written {
-            Ok(()) => self.bytes += bytes.len() as u64,
+            Ok(()) => {
+                self.bytes += bytes.len() as u64;
+                self.is_unsynced |= durable == Durable::Later;
+            }
             // Half a record would spoil the next one. Should this fail too, the next start closes the line.
             Err(_) => drop(self.file.set_len(self.bytes)),
         }

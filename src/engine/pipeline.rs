@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
 use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
@@ -165,7 +168,8 @@ impl Pipeline {
             self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));
             return;
         };
-        let durable = if self.stop.is_stopped() { Durable::Later } else { Durable::Now };
+        let is_drain = self.draining.is_stopped() || self.stop.is_stopped();
+        let durable = if is_drain { Durable::Later } else { Durable::Now };
         let (written, error) = dead_letter.append(records, durable);
         self.books.dead_letter(written);
         let lost = records.len() - written;
@@ -178,13 +182,23 @@ impl Pipeline {
         }
     }
 
-    /// Waits for the disk, where writes of a drain at its deadline did not.
-    pub(crate) fn sync_dead_letter(&self) {
-        if let Some(dead_letter) = self.dead_letter.as_ref().filter(|_| self.stop.is_stopped())
-            && let Err(error) = dead_letter.sync()
-        {
-            let path = dead_letter.path().display().to_string();
-            self.warn("dead_letter", || format!("the dead letter {path} may not have reached the disk: {error}"));
+    /// Waits for the disk, for which the writes of a drain did not wait; no longer than `timeout`, since a busy disk can
+    /// take seconds and the events are the system's already.
+    pub(crate) fn sync_dead_letter(self: &Arc<Self>, timeout: Duration) {
+        if self.dead_letter.as_ref().is_none_or(|dead_letter| !dead_letter.is_unsynced()) {
+            return;
+        }
+        let (done, synced) = bounded(1);
+        let pipeline = Arc::clone(self);
+        let sync = move || {
+            let result = pipeline.dead_letter.as_ref().map_or(Ok(()), DeadLetter::sync);
+            // Too late, nobody waits for it.
+            drop(done.send(result));
+        };
+        let spawned = thread::Builder::new().name("siem-sync".to_owned()).spawn(sync);
+        let in_time = spawned.is_ok() && matches!(synced.recv_timeout(timeout), Ok(Ok(())));
+        if !in_time {
+            self.warn("dead_letter_sync", || "the dead letter may not have reached the disk yet".to_owned());
         }
     }
 
