@@ -21,7 +21,7 @@ use super::sender::SenderSeat;
 use super::settings::{DeadLetterConfig, Pin, SiemConfig, StartError};
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, Origin};
-use crate::event::{Pool, monotonic};
+use crate::event::{ForkGuard, Pool, monotonic};
 use crate::policy::{RetryConfig, RetryPolicy};
 use crate::siem::Siem;
 
@@ -160,7 +160,7 @@ impl Builder {
             handover: channels.parcels.clone(),
             destination,
             config,
-            process: std::process::id(),
+            started_in: ForkGuard::new(),
             report: Mutex::new(None),
         };
         if forwarder.config.enabled {
@@ -282,7 +282,7 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
             pipeline: Arc::clone(pipeline),
             bytes: Arc::clone(&bytes),
             event_bytes_max: config.batch.event_bytes_max,
-            process: std::process::id(),
+            started_in: ForkGuard::new(),
             enabled: config.enabled,
         }
     };

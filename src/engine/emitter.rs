@@ -1,5 +1,5 @@
-//! The caller's side: take a pooled buffer, fill it, push the event. No lock, no system call (but one `getpid` in 64
-//! events of a thread), no allocation while the pool lasts, no log, no panic.
+//! The caller's side: take a pooled buffer, fill it, push the event. No lock, no system call, no allocation while the
+//! pool lasts, no log, no panic.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,23 +11,16 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::{Backoff, CachePadded};
 
 use super::pipeline::Pipeline;
-use super::ring::{NotPushed, Ring};
+use super::ring::Ring;
 #[cfg(feature = "cli")]
 use crate::event::TextBuffer;
-use crate::event::{AuditEvent, EventBuilder, EventId, EventType, Pool, Severity, now};
+use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, now};
 use crate::ledger::RefusedReason;
 
-/// Every this many events a thread compares its process id, to notice that it was forked.
-const FORK_CHECK_EVENTS: u32 = 64;
 /// The longest pause of a caller that blocks by choice: short against any timeout, long against the cost of a poll.
 const BLOCKED_PAUSE_MAX: Duration = Duration::from_millis(1);
 
 thread_local! {
-    /// Events until the next fork check. A worker's stays at 0, so that its every event takes the slow path.
-    static UNTIL_CHECK: Cell<u32> = const { Cell::new(0) };
-    /// The process that this thread ran in at the last check. Of each thread and not of each forwarder, so that a child
-    /// that also emits to a forwarder of its own notices all the same.
-    static PROCESS: Cell<u32> = const { Cell::new(0) };
     static IS_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -35,7 +28,6 @@ thread_local! {
 /// back into its forwarder neither recurses nor blocks itself.
 pub(crate) fn mark_worker() {
     IS_WORKER.set(true);
-    UNTIL_CHECK.set(0);
 }
 
 /// One ring, and what guards its entrance; shared by its emitters and its batcher.
@@ -46,7 +38,7 @@ pub(crate) struct Gate {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) bytes: Arc<QueueBytes>,
     pub(crate) event_bytes_max: usize,
-    pub(crate) process: u32,
+    pub(crate) started_in: ForkGuard,
     pub(crate) enabled: bool,
 }
 
@@ -54,47 +46,38 @@ impl Gate {
     /// All that is usual is asked first, of the event where it lies, so that it is moved once: into its slot.
     #[inline]
     fn push(&self, event: AuditEvent) -> Result<(), Refused> {
-        let until_check = UNTIL_CHECK.get();
         let usual = event.text.capacity() <= Pool::BUFFER_BYTES && event.text.len() <= self.event_bytes_max;
-        if until_check == 0 || !usual || PROCESS.get() != self.process {
+        if !usual || IS_WORKER.get() || self.started_in.has_forked() {
             return self.push_unusual(event);
         }
-        UNTIL_CHECK.set(until_check - 1);
-        self.ring.try_push(event).map_err(Refused::from)
+        self.ring.try_push(event).map_err(|event| self.no_room(event))
     }
 
     #[cold]
     fn push_unusual(&self, event: AuditEvent) -> Result<(), Refused> {
-        if UNTIL_CHECK.get() == 0 || PROCESS.get() != self.process {
-            if IS_WORKER.get() {
-                return Err(Refused::OwnThread(event));
-            }
-            let process = std::process::id();
-            let before = PROCESS.replace(process);
-            if before != process && before != 0 {
-                EventId::reseed();
-            }
-            if process != self.process {
-                return Err(Refused::Forked(event));
-            }
-            UNTIL_CHECK.set(FORK_CHECK_EVENTS);
+        if IS_WORKER.get() {
+            return Err(Refused::OwnThread(event));
         }
-        UNTIL_CHECK.set(UNTIL_CHECK.get() - 1);
+        if self.started_in.has_forked() {
+            return Err(Refused::Forked(event));
+        }
         let capacity = event.text.capacity();
         if event.text.len() > self.event_bytes_max {
             return Err(Refused::TooLarge(event));
         }
-        if capacity <= Pool::BUFFER_BYTES {
-            return self.ring.try_push(event).map_err(Refused::from);
-        }
         // Above 1 KB: bytes that the pool's memory does not cover.
         if !self.bytes.reserve(capacity) {
-            return Err(if self.ring.is_closed() { Refused::Closed(event) } else { Refused::Full(event) });
+            return Err(self.no_room(event));
         }
-        self.ring.try_push(event).map_err(|refused| {
+        self.ring.try_push(event).map_err(|event| {
             self.bytes.give_back(capacity);
-            refused.into()
+            self.no_room(event)
         })
+    }
+
+    #[cold]
+    fn no_room(&self, event: AuditEvent) -> Refused {
+        if self.ring.is_closed() { Refused::Closed(event) } else { Refused::Full(event) }
     }
 
     /// The true reason of a refusal, counted. Cold: whoever is refused has time.
@@ -103,11 +86,7 @@ impl Gate {
         let refused = match refused {
             refused if !self.enabled => Refused::Disabled(refused.into_event()),
             // A child's ring is full for ever: nobody empties it there.
-            Refused::Full(event) if std::process::id() != self.process => {
-                EventId::reseed();
-                UNTIL_CHECK.set(0);
-                Refused::Forked(event)
-            }
+            Refused::Full(event) if self.started_in.is_elsewhere() => Refused::Forked(event),
             other => other,
         };
         self.pipeline.books.refuse(refused.reason(), refused.event().severity());
@@ -191,7 +170,7 @@ impl Emitter {
         let mut event = event;
         loop {
             match self.gate.push(event) {
-                Err(Refused::Full(back)) if wait() && std::process::id() == self.gate.process => event = back,
+                Err(Refused::Full(back)) if wait() && !self.gate.started_in.is_elsewhere() => event = back,
                 other => return other,
             }
             if backoff.is_completed() {
@@ -299,15 +278,6 @@ impl Refused {
             Self::TooLarge(_) => RefusedReason::TooLarge,
             Self::OwnThread(_) => RefusedReason::OwnThread,
             Self::Disabled(_) => RefusedReason::Disabled,
-        }
-    }
-}
-
-impl From<NotPushed<AuditEvent>> for Refused {
-    fn from(not_pushed: NotPushed<AuditEvent>) -> Self {
-        match not_pushed {
-            NotPushed::Full(event) => Self::Full(event),
-            NotPushed::Closed(event) => Self::Closed(event),
         }
     }
 }

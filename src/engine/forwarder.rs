@@ -16,7 +16,7 @@ use super::pipeline::{Pipeline, nanos};
 use super::report::Report;
 use super::sender::SenderSeat;
 use super::settings::SiemConfig;
-use crate::event::monotonic;
+use crate::event::{ForkGuard, monotonic};
 use crate::ledger::{LostReason, Snapshot};
 use crate::net::Stop;
 use crate::siem::Health;
@@ -42,7 +42,7 @@ pub struct Forwarder {
     pub(crate) handover: Receiver<Parcel>,
     pub(crate) destination: Arc<dyn Destination>,
     pub(crate) config: SiemConfig,
-    pub(crate) process: u32,
+    pub(crate) started_in: ForkGuard,
     pub(crate) report: Mutex<Option<Report>>,
 }
 
@@ -115,7 +115,7 @@ impl Forwarder {
     /// dead letter. Ends within half a second of the deadline, whatever the destination does. A second call returns
     /// the first one's report.
     pub fn drain(&self, timeout: Duration) -> Report {
-        if std::process::id() != self.process {
+        if self.started_in.is_elsewhere() {
             // Even a lock may be held for ever here, by a thread that was not forked along.
             return Report::of_nothing();
         }
@@ -194,7 +194,7 @@ impl Forwarder {
 impl Drop for Forwarder {
     fn drop(&mut self) {
         // Whoever has drained has the report, and says what there is to say.
-        if std::process::id() == self.process && self.report.lock().is_none() {
+        if !self.started_in.is_elsewhere() && self.report.lock().is_none() {
             let report = self.drain(self.config.drain_timeout);
             if !report.all_delivered() {
                 log::warn!("{}: {report}", self.pipeline.origin.pipeline);

@@ -60,13 +60,6 @@ pub(crate) struct Ring<Q> {
     fill: AtomicUsize,
 }
 
-/// Why a value did not go in.
-#[derive(Debug)]
-pub(crate) enum NotPushed<T> {
-    Full(T),
-    Closed(T),
-}
-
 impl<Q> Ring<Q> {
     pub(crate) fn new(slots: Q) -> Self {
         Self { slots, closed: AtomicBool::new(false), fill: AtomicUsize::new(0) }
@@ -83,29 +76,17 @@ impl<Q> Ring<Q> {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// Puts a value in, from any thread.
+    /// Puts a value in, from any thread; gives it back if the ring is full, or closes.
     #[inline]
-    pub(crate) fn try_push<T>(&self, value: T) -> Result<(), NotPushed<T>>
+    pub(crate) fn try_push<T>(&self, value: T) -> Result<(), T>
     where
         Q: Slots<T>,
     {
         if self.is_closed() {
-            return Err(NotPushed::Closed(value));
+            return Err(value);
         }
-        match self.slots.push(Some(value)) {
-            Ok(()) => Ok(()),
-            Err(back) => self.not_pushed(back),
-        }
-    }
-
-    #[cold]
-    fn not_pushed<T>(&self, back: Option<T>) -> Result<(), NotPushed<T>> {
-        match back {
-            Some(value) if self.is_closed() => Err(NotPushed::Closed(value)),
-            Some(value) => Err(NotPushed::Full(value)),
-            // A queue gives back what it was given: a value.
-            None => Ok(()),
-        }
+        // A queue gives back what it was given: a value.
+        self.slots.push(Some(value)).or_else(|back| back.map_or(Ok(()), Err))
     }
 
     /// The oldest value. Only the batcher calls this, and only before closing.
@@ -163,8 +144,8 @@ mod tests {
         loop {
             match ring.try_push(1) {
                 Ok(()) => taken += 1,
-                Err(NotPushed::Full(_)) => thread::yield_now(),
-                Err(NotPushed::Closed(_)) => return taken,
+                Err(_) if ring.is_closed() => return taken,
+                Err(_) => thread::yield_now(),
             }
         }
     }

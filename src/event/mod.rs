@@ -8,6 +8,7 @@ mod builder;
 mod clock;
 mod details;
 pub(crate) mod escape;
+mod fork;
 mod id;
 mod kind;
 mod pool;
@@ -25,6 +26,7 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 
 pub(crate) use clock::{Reading, monotonic, now};
 pub(crate) use details::write_members;
+pub(crate) use fork::ForkGuard;
 pub(crate) use id::random_unit;
 pub(crate) use pool::Pool;
 #[cfg(feature = "cli")]
