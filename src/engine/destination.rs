@@ -47,7 +47,7 @@ impl<S: Siem> Destination for S {
             Err(Verdict::Retry { cause, .. } | Verdict::Reject(cause) | Verdict::Halt(cause)) => {
                 Health::unhealthy(format!("no connection: {cause}"))
             }
-            Err(Verdict::Accept | Verdict::Partial(_)) => Health::unhealthy("no connection"),
+            Err(Verdict::Accept | Verdict::Partial(_) | Verdict::Pending(_)) => Health::unhealthy("no connection"),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::net::{HttpError, HttpErrorKind, Stop};
 pub use cause::{Cause, CauseKind};
 pub use from_fn::{FromFn, from_fn};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};
-pub use verdict::{Partial, Verdict};
+pub use verdict::{Partial, Ticket, Verdict};
 
 /// A destination of audit events.
 ///
@@ -58,6 +58,17 @@ pub trait Siem: Send + Sync + 'static {
 
     /// Sends the whole batch and says what became of it. Blocks, within timeouts of its own.
     fn send_batch(&self, connection: &mut Self::Connection, batch: &Batch) -> Verdict;
+
+    /// Asks what became of batches that are [`Verdict::Pending`], all of this connection; called every now and then by
+    /// the sender's thread. Blocks, within timeouts of its own.
+    ///
+    /// Returns the verdicts that are known now; a ticket that is not named is still pending. One that stays pending
+    /// beyond `ack_timeout` is sent again. An error of the question itself says nothing about the batches: then no
+    /// ticket is named.
+    fn settle(&self, connection: &mut Self::Connection, tickets: &[Ticket]) -> Vec<(Ticket, Verdict)> {
+        let _ = (connection, tickets);
+        Vec::new()
+    }
 
     /// Asks the destination whether it would take events.
     fn health_check(&self, connection: &mut Self::Connection) -> Health;

@@ -23,6 +23,25 @@ pub enum Verdict {
     Reject(Cause),
     /// None: we are refused, whatever we send, as with a wrong token.
     Halt(Cause),
+    /// Taken, but not held yet: the destination says later, when [`Siem::settle`](super::Siem::settle) asks by this
+    /// ticket.
+    Pending(Ticket),
+}
+
+/// Names a batch that was taken and is not held yet. It belongs to the connection that the batch was sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// With the destination's own number.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The destination's own number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl Verdict {

@@ -176,6 +176,7 @@ proptest! {
         let json = serde_json::json!({"text": text, "code": code, "invalid-event-number": number % 60}).to_string();
         let body = if is_json { json.into_bytes() } else { raw };
         match read(&Answer::new(status, body), Sent { events, bytes, token: TOKEN }) {
+            Verdict::Pending(_) => panic!("nothing was asked to be acknowledged"),
             Verdict::Accept => prop_assert_eq!(status, 200),
             Verdict::Partial(partial) => {
                 let rejected = partial.rejected.iter().map(|(index, _)| *index);
