@@ -197,6 +197,12 @@ impl Batch {
         selected
     }
 
+    /// Gives back memory that it does not fill, before it is kept for long.
+    pub(crate) fn shrink(&mut self) {
+        self.body.shrink_to_fit();
+        self.marks.shrink_to_fit();
+    }
+
     /// The memory of a batch that is done, for the next one.
     pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<Mark>) {
         (self.body, self.marks)

@@ -88,7 +88,8 @@ pub mod cli;
 
 pub use batch::{Batch, Mark, Shape};
 pub use engine::{
-    BatchConfig, Builder, DeadLetterConfig, Emitter, Forwarder, Pin, Refused, Report, SiemConfig, StartError,
+    BatchConfig, Builder, ConnectionConfig, DeadLetterConfig, Emitter, Forwarder, HealthConfig, Pin, Refused, Report,
+    SiemConfig, StartError,
 };
 pub use event::{AuditEvent, EventBuilder, EventId, EventType, Severity, Timestamp};
 pub use ledger::{Ledger, Snapshot};

@@ -14,15 +14,17 @@ use super::cores;
 use super::destination::Destination;
 use super::emitter::{Gate, QueueBytes, mark_worker};
 use super::forwarder::{Forwarder, Worker};
+use super::held::{Held, SenderSeat};
+use super::monitor::MonitorSeat;
 use super::parcel::Parcel;
 use super::pipeline::{Pipeline, nanos};
 use super::ring::Ring;
-use super::sender::SenderSeat;
-use super::settings::{DeadLetterConfig, Pin, SiemConfig, StartError};
+
+use super::settings::{ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
-use crate::policy::{RetryConfig, RetryPolicy};
+use crate::policy::{BreakerConfig, RetryConfig, RetryPolicy};
 use crate::siem::Siem;
 
 /// The most buffers that a pool keeps: 4 MB of them.
@@ -106,6 +108,24 @@ impl Builder {
         self
     }
 
+    /// When nothing is sent any more for a while.
+    pub fn breaker(mut self, breaker: BreakerConfig) -> Self {
+        self.config.breaker = breaker;
+        self
+    }
+
+    /// How often the destination is asked whether it is well.
+    pub fn health(mut self, health: HealthConfig) -> Self {
+        self.config.health = health;
+        self
+    }
+
+    /// How long connections live, and how long acknowledgements are waited for.
+    pub fn connection(mut self, connection: ConnectionConfig) -> Self {
+        self.config.connection = connection;
+        self
+    }
+
     /// Threads that encode.
     pub fn batchers(mut self, threads: usize) -> Self {
         self.config.batchers = threads;
@@ -148,7 +168,9 @@ impl Builder {
         let Self { destination, name, config } = self;
         let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
         let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
-        let pipeline = Arc::new(Pipeline::new(origin, dead_letter, RetryPolicy::new(config.retry)));
+        let retry = RetryPolicy::new(config.retry);
+        let pipeline = Pipeline::new(origin, dead_letter, retry, config.breaker, destination.request_timeout());
+        let pipeline = Arc::new(pipeline);
         let channels = Channels::new(&config);
         let rings = if config.enabled { config.batchers } else { 1 };
         let mut forwarder = Forwarder {
@@ -157,6 +179,7 @@ impl Builder {
             next: AtomicUsize::new(0),
             batchers: Vec::new(),
             senders: Vec::new(),
+            monitor: None,
             handover: channels.parcels.clone(),
             destination,
             config,
@@ -170,6 +193,7 @@ impl Builder {
                 return Err(error);
             }
             forwarder.start_batchers(channels)?;
+            forwarder.start_monitor()?;
         }
         Ok(forwarder)
     }
@@ -204,8 +228,9 @@ impl Forwarder {
                 pipeline: Arc::clone(&self.pipeline),
                 handover: channels.parcels.clone(),
                 spare: channels.spare.clone(),
-                held: Mutex::default(),
+                held: Mutex::new(Held::new(&self.pipeline)),
                 senders: self.config.senders,
+                connection: self.config.connection,
                 latency: self.pipeline.books.sender_latency(),
                 cpu: self.pipeline.books.worker_cpu(),
             };
@@ -214,6 +239,17 @@ impl Forwarder {
             let worker = spawn(format!("siem-send-{index}"), core, seat, move |seat| destination.send(seat))?;
             self.senders.push(worker);
         }
+        Ok(())
+    }
+
+    fn start_monitor(&mut self) -> Result<(), StartError> {
+        let health = self.config.health;
+        if health.interval.is_zero() {
+            return Ok(());
+        }
+        let seat = MonitorSeat { pipeline: Arc::clone(&self.pipeline), health };
+        let destination = Arc::clone(&self.destination);
+        self.monitor = Some(spawn("siem-health".to_owned(), None, seat, move |seat| destination.monitor(seat))?);
         Ok(())
     }
 

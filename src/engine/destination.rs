@@ -1,22 +1,29 @@
 //! The generic loops behind a plain handle: a Siem with its type forgotten, so that forwarders are not generic.
 
+use std::time::Duration;
+
 use crossbeam_channel::Sender;
 
 use super::batcher::{self, BatcherSeat};
+use super::held::SenderSeat;
+use super::monitor::{self, MonitorSeat};
 use super::parcel::Parcel;
-use super::sender::{self, SenderSeat};
+use super::sender;
 use crate::batch::Shape;
 use crate::net::Stop;
-use crate::siem::{Health, Siem, Verdict};
+use crate::siem::{Health, Siem};
 
 pub(crate) trait Destination: Send + Sync {
     fn siem_type(&self) -> &'static str;
     fn address(&self) -> String;
     fn shape(&self) -> Shape;
+    fn request_timeout(&self) -> Duration;
     /// The batcher's loop; returns when it is done.
     fn batch(&self, seat: &BatcherSeat, handover: Sender<Parcel>);
     /// The sender's loop; returns when it is done.
     fn send(&self, seat: &SenderSeat);
+    /// The monitor's loop; returns when it is done.
+    fn monitor(&self, seat: &MonitorSeat);
     fn health_check(&self, stop: &Stop) -> Health;
 }
 
@@ -33,6 +40,10 @@ impl<S: Siem> Destination for S {
         Siem::shape(self)
     }
 
+    fn request_timeout(&self) -> Duration {
+        Siem::request_timeout(self)
+    }
+
     fn batch(&self, seat: &BatcherSeat, handover: Sender<Parcel>) {
         batcher::run(self, seat, handover);
     }
@@ -41,13 +52,14 @@ impl<S: Siem> Destination for S {
         sender::run(self, seat);
     }
 
+    fn monitor(&self, seat: &MonitorSeat) {
+        monitor::run(self, seat);
+    }
+
     fn health_check(&self, stop: &Stop) -> Health {
         match self.connect(stop) {
             Ok(mut connection) => Siem::health_check(self, &mut connection),
-            Err(Verdict::Retry { cause, .. } | Verdict::Reject(cause) | Verdict::Halt(cause)) => {
-                Health::unhealthy(format!("no connection: {cause}"))
-            }
-            Err(Verdict::Accept | Verdict::Partial(_) | Verdict::Pending(_)) => Health::unhealthy("no connection"),
+            Err(verdict) => monitor::no_connection(verdict),
         }
     }
 }

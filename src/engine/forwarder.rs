@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use super::batcher::BatcherSeat;
 use super::destination::Destination;
 use super::emitter::{Emitter, Gate};
+use super::held::SenderSeat;
+use super::monitor::MonitorSeat;
 use super::parcel::Parcel;
 use super::pipeline::{Pipeline, nanos};
 use super::report::Report;
-use super::sender::SenderSeat;
 use super::settings::SiemConfig;
 use crate::event::{ForkGuard, monotonic};
 use crate::ledger::{LostReason, Snapshot};
@@ -38,6 +39,8 @@ pub struct Forwarder {
     pub(crate) next: AtomicUsize,
     pub(crate) batchers: Vec<Worker<BatcherSeat>>,
     pub(crate) senders: Vec<Worker<SenderSeat>>,
+    /// Where health is checked every now and then.
+    pub(crate) monitor: Option<Worker<MonitorSeat>>,
     /// The senders' end of the hand-over, for what they leave in it.
     pub(crate) handover: Receiver<Parcel>,
     pub(crate) destination: Arc<dyn Destination>,
@@ -88,10 +91,14 @@ impl Forwarder {
 
     /// The metrics and the ledger, now.
     pub fn metrics(&self) -> Snapshot {
-        self.pipeline.books.snapshot(self.gates.iter().map(|gate| gate.ring.len()).sum())
+        let snapshot = self.pipeline.books.snapshot(self.gates.iter().map(|gate| gate.ring.len()).sum());
+        // Relaxed: a gauge.
+        let pending_bytes = self.pipeline.pending_bytes.load(Ordering::Relaxed);
+        Snapshot { breaker: self.pipeline.breaker.status(), pending_bytes, ..snapshot }
     }
 
-    /// What the forwarder knows from its own requests, without asking: whether events get through, and why not.
+    /// What the forwarder knows from its own requests and from the last health checks, without asking: whether events
+    /// get through, and if not, why and for how long.
     pub fn health(&self) -> Health {
         self.pipeline.health()
     }
@@ -129,7 +136,8 @@ impl Forwarder {
             return report.clone();
         }
         let deadline_reached = !self.end_threads(begun, timeout);
-        let threads_left = if deadline_reached { self.leave_behind(begun) } else { Vec::new() };
+        let mut threads_left = if deadline_reached { self.leave_behind(begun) } else { Vec::new() };
+        threads_left.extend(self.end_monitor());
         // Stopped, by the deadline or by an abort, nobody has time; else the drain's own time is left for it.
         let time_left = if deadline_reached { Duration::ZERO } else { timeout.saturating_sub(begun.elapsed()) };
         self.pipeline.sync_dead_letter(time_left + SYNC_AFTER_DEADLINE);
@@ -156,6 +164,13 @@ impl Forwarder {
         let stop = &self.pipeline.stop;
         self.batchers.iter().all(|worker| worker.has_ended_unstopped(deadline, stop))
             && self.senders.iter().all(|worker| worker.has_ended_unstopped(deadline, stop))
+    }
+
+    /// A check that is under way is interrupted: nobody needs its answer. Returns the monitor's name if it hangs.
+    fn end_monitor(&self) -> Option<String> {
+        self.pipeline.stop.stop();
+        let monitor = self.monitor.as_ref()?;
+        (!monitor.has_ended_by(Instant::now() + GRACE)).then(|| monitor.name.clone())
     }
 
     /// Stops the threads, takes what hanging ones hold after their grace, and empties the hand-over. Returns the names of

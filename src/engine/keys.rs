@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};
-use crate::policy::RetryConfig;
+use super::settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig};
+use crate::policy::{BreakerConfig, RetryConfig};
 use crate::table::{Problems, Table, TableOrWord};
 
 /// Cores are numbered from 0; no machine has more.
@@ -20,6 +20,9 @@ impl SiemConfig {
             enabled: table.take_bool("enabled", problems).unwrap_or(default.enabled),
             batch,
             retry: RetryConfig::read(table, problems),
+            breaker: BreakerConfig::read(table, problems),
+            health: HealthConfig::read(table, problems),
+            connection: ConnectionConfig::read(table, problems),
             batchers,
             senders: count(table, "senders", 1..=256, default.senders, problems),
             pin: Pin::read(table, problems),
@@ -57,6 +60,31 @@ impl BatchConfig {
                 problems,
             ),
         }
+    }
+}
+
+impl HealthConfig {
+    fn read(table: &mut Table<'_>, problems: &mut Problems) -> Self {
+        let default = Self::default();
+        let interval = table.take_seconds("health_check_interval_seconds", 0.0..=DAY_SECONDS, problems);
+        let failures = table.take_integer("health_check_failures", 1..=1_000_000, problems);
+        Self {
+            interval: interval.unwrap_or(default.interval),
+            failures: failures.and_then(|count| u32::try_from(count).ok()).unwrap_or(default.failures),
+        }
+    }
+}
+
+impl ConnectionConfig {
+    fn read(table: &mut Table<'_>, problems: &mut Problems) -> Self {
+        let default = Self::default();
+        let mut seconds = |key, default| table.take_seconds(key, 0.001..=DAY_SECONDS, problems).unwrap_or(default);
+        let age_max = seconds("connection_age_seconds_max", default.age_max);
+        let ack_timeout = seconds("ack_timeout_seconds", default.ack_timeout);
+        let bytes_max = u64::from(u32::MAX);
+        let pending_bytes_max =
+            bytes(table, "pending_bytes_max", 1000..=bytes_max, default.pending_bytes_max, problems);
+        Self { age_max, ack_timeout, pending_bytes_max }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The threads: rings, batchers, senders, and the forwarder that owns them.
 //!
 //! Read it in this order: `ring` and `emitter` (the caller's side), `batcher`, `parcel` and `outcome` (a batch on its
-//! way, and what becomes of it), `sender`, `forwarder` (who owns the threads and drains them).
+//! way, and what becomes of it), `held` and `sender` (who sends it), `monitor`, `forwarder` (who owns the threads and drains them).
 
 mod batcher;
 mod builder;
@@ -9,15 +9,19 @@ mod cores;
 mod destination;
 mod emitter;
 mod forwarder;
+mod held;
 #[cfg(feature = "cli")]
 mod keys;
+mod monitor;
 mod outcome;
 mod parcel;
+mod pending;
 mod pipeline;
 mod report;
 mod ring;
 mod sender;
 mod settings;
+mod vitals;
 
 pub use builder::Builder;
 pub use emitter::{Emitter, Refused};
@@ -25,4 +29,4 @@ pub use forwarder::Forwarder;
 #[cfg(feature = "cli")]
 pub(crate) use pipeline::chain;
 pub use report::Report;
-pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig, StartError};
+pub use settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};

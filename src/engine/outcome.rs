@@ -52,10 +52,8 @@ impl Outcome<'_> {
             Verdict::Partial(partial) => self.partial(parcel, partial),
             Verdict::Retry { after, cause } => self.failed(parcel, after, cause, ForEvidence::MayHalve),
             Verdict::Reject(cause) => self.rejected(parcel, cause),
-            Verdict::Pending(_) => {
-                let cause = Cause::new(CauseKind::Garbage).words("pending");
-                self.failed(parcel, None, cause, ForEvidence::MustWait);
-            }
+            // The sender keeps what is pending, and brings it here with its fate.
+            Verdict::Pending(_) => self.waiting.push(parcel),
             Verdict::Halt(cause) => {
                 self.pipeline.halted(&cause);
                 let patience = self.pipeline.retry.backoff_max();

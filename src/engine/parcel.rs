@@ -59,6 +59,18 @@ impl Parcel {
         self.batch.len()
     }
 
+    /// The bytes that it holds in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.batch.body().len() + std::mem::size_of_val(self.batch.marks())
+    }
+
+    /// Gives back memory that it does not fill, where nobody else reads it.
+    pub(crate) fn shrink(&mut self) {
+        if let Some(batch) = Arc::get_mut(&mut self.batch) {
+            batch.shrink();
+        }
+    }
+
     pub(crate) fn is_of_family(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.history.cuts_left, &other.history.cuts_left)
     }

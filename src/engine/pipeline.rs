@@ -4,24 +4,28 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
+use super::vitals::Vitals;
 use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
 use crate::event::{AuditEvent, monotonic};
 use crate::ledger::{Books, LostReason};
 use crate::net::Stop;
-use crate::policy::RetryPolicy;
+use crate::policy::{BreakerConfig, BreakerState, CircuitBreaker, RetryPolicy};
 use crate::siem::{Cause, Health};
 
 /// A warning of the same kind is logged at most this often.
 const LOG_INTERVAL_NANOS: u64 = 10_000_000_000;
 /// Failures in a row from which on the pipeline is called unhealthy.
 const UNHEALTHY_FROM: u32 = 3;
+/// After a connect that failed nobody tries another one for so long: many that wait must not storm a destination that
+/// is down.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Pipeline {
@@ -38,19 +42,16 @@ pub(crate) struct Pipeline {
     /// When a batch was last delivered: the evidence of `policy::blame`.
     last_delivered: AtomicU64,
     failures_in_a_row: AtomicU32,
-    /// What a `Retry-After` holds back: every sender of the pipeline.
-    not_before: AtomicU64,
-    vitals: Mutex<Vitals>,
+    /// When the first of them failed.
+    failing_since: AtomicU64,
+    /// Whether anything may be sent.
+    pub(crate) breaker: CircuitBreaker,
+    /// Whether anybody may connect: one at a time.
+    pub(crate) connects: CircuitBreaker,
+    /// Bytes of the batches that were taken and are not held yet.
+    pub(crate) pending_bytes: Arc<AtomicUsize>,
+    vitals: Vitals,
     logged: Mutex<HashMap<Cow<'static, str>, Logged>>,
-}
-
-/// Why the pipeline is not healthy; each reason is lifted by its own remedy.
-#[derive(Debug, Default)]
-struct Vitals {
-    /// Lifted by a delivery.
-    delivery: Option<String>,
-    /// Never lifted: a worker panicked, or the dead letter failed.
-    lasting: Option<String>,
 }
 
 #[derive(Debug)]
@@ -60,7 +61,14 @@ struct Logged {
 }
 
 impl Pipeline {
-    pub(crate) fn new(origin: Origin, dead_letter: Option<DeadLetter>, retry: RetryPolicy) -> Self {
+    /// Whose destination answers within `request_timeout`, or hangs.
+    pub(crate) fn new(
+        origin: Origin,
+        dead_letter: Option<DeadLetter>,
+        retry: RetryPolicy,
+        breaker: BreakerConfig,
+        request_timeout: Duration,
+    ) -> Self {
         Self {
             books: Books::new(),
             origin,
@@ -71,8 +79,11 @@ impl Pipeline {
             deadline: AtomicU64::new(u64::MAX),
             last_delivered: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
-            not_before: AtomicU64::new(0),
-            vitals: Mutex::default(),
+            failing_since: AtomicU64::new(0),
+            breaker: CircuitBreaker::with_permit_timeout(breaker, request_timeout),
+            connects: CircuitBreaker::one_at_a_time(CONNECT_PAUSE, request_timeout),
+            pending_bytes: Arc::default(),
+            vitals: Vitals::default(),
             logged: Mutex::default(),
         }
     }
@@ -81,6 +92,9 @@ impl Pipeline {
     pub(crate) fn drain_until(&self, deadline: u64) {
         // Stored before the broadcast, whose channel orders it for whoever sees the broadcast.
         self.deadline.store(deadline, Ordering::Relaxed);
+        let now = Duration::from_nanos(monotonic());
+        self.breaker.hasten(now);
+        self.connects.hasten(now);
         self.draining.stop();
     }
 
@@ -93,7 +107,7 @@ impl Pipeline {
         // Relaxed: evidence that is seen a moment late is charged a moment late.
         self.last_delivered.fetch_max(now, Ordering::Relaxed);
         if self.failures_in_a_row.swap(0, Ordering::Relaxed) > 0 {
-            self.vitals.lock().delivery = None;
+            self.vitals.delivering();
         }
     }
 
@@ -106,8 +120,12 @@ impl Pipeline {
     pub(crate) fn failed(&self, cause: &Cause) -> u32 {
         self.books.batch_failed(cause.label());
         let failures = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if failures == 1 {
+            self.failing_since.store(monotonic(), Ordering::Relaxed);
+        }
         if failures >= UNHEALTHY_FROM {
-            self.vitals.lock().delivery = Some(format!("{failures} requests failed in a row, the last with {cause}"));
+            let reason = format!("{failures} requests failed in a row, the last with {cause}");
+            self.vitals.not_delivering(reason, self.failing_since.load(Ordering::Relaxed));
         }
         self.warn(cause.label(), || format!("a request failed: {cause}"));
         failures
@@ -115,31 +133,41 @@ impl Pipeline {
 
     /// The destination refuses us, whatever we send.
     pub(crate) fn halted(&self, cause: &Cause) {
-        self.vitals.lock().delivery = Some(format!("the destination refuses us: {cause}"));
+        self.vitals.not_delivering(format!("the destination refuses us: {cause}"), monotonic());
         self.warn("halted", || format!("the destination refuses us, events are kept: {cause}"));
     }
 
     /// A worker panicked, in a destination's code or in ours.
     pub(crate) fn panicked(&self, place: &'static str) {
-        self.vitals.lock().lasting = Some(format!("a panic in {place}; events go on"));
+        self.vitals.lastingly(format!("a panic in {place}; events go on"), monotonic());
         self.warn(place, || format!("a panic in {place}; events go on"));
     }
 
     /// Nobody sends before this moment.
     pub(crate) fn hold_back_until(&self, moment: u64) {
-        self.not_before.fetch_max(moment, Ordering::Relaxed);
+        self.breaker.hold_back_until(Duration::from_nanos(moment));
     }
 
+    /// Nobody may send before.
     pub(crate) fn not_before(&self) -> u64 {
-        self.not_before.load(Ordering::Relaxed)
+        nanos(self.breaker.not_before())
+    }
+
+    /// A health check came to this, after so many nanoseconds.
+    pub(crate) fn checked(&self, health: &Health, failures_max: u32, took: u64) {
+        self.books.checked(took);
+        self.vitals.checked(health, failures_max, monotonic());
+        if let Some(words) = &health.error_message {
+            self.warn("health_check", || format!("a health check failed: {words}"));
+        }
     }
 
     /// What is known without asking the destination.
     pub(crate) fn health(&self) -> Health {
-        let vitals = self.vitals.lock();
-        match vitals.delivery.as_ref().or(vitals.lasting.as_ref()) {
-            Some(reason) => Health::unhealthy(reason.clone()),
-            None => Health::healthy(),
+        let health = self.vitals.health(monotonic());
+        match self.breaker.status().state {
+            BreakerState::Closed => health,
+            state => health.detail("breaker", state.label()),
         }
     }
 
@@ -178,7 +206,7 @@ impl Pipeline {
             let path = dead_letter.path().display().to_string();
             let reason = format!("the dead letter {path} takes no more, {lost} events are lost: {}", chain(&error));
             self.warn("dead_letter", || reason.clone());
-            self.vitals.lock().lasting = Some(reason);
+            self.vitals.lastingly(reason, monotonic());
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::policy::RetryConfig;
+use crate::policy::{BreakerConfig, RetryConfig};
 
 /// How events are collected into requests; the original's keys.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +37,43 @@ impl Default for BatchConfig {
     }
 }
 
+/// How often the destination is asked whether it is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HealthConfig {
+    /// Between two checks, the first of which is at start; zero for none at all, else up to a day. Default 30 s.
+    pub interval: Duration,
+    /// Checks that must fail in a row before health turns red, 1 or more. Default 3.
+    pub failures: u32,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30), failures: 3 }
+    }
+}
+
+/// How long connections live, and how long acknowledgements are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionConfig {
+    /// At this age a connection is replaced, so that a load balancer can balance and a change in DNS is seen; each at
+    /// three quarters of it up to all of it, so that they do not all come at once. More than 0, up to a day. Default
+    /// 300 s.
+    pub age_max: Duration,
+    /// How long a batch that was taken may stay without an acknowledgement, where the destination gives them, before it
+    /// is sent again; more than 0, up to a day. Default 300 s, what Splunk recommends.
+    pub ack_timeout: Duration,
+    /// The most bytes of batches that wait for an acknowledgement; from there on nothing new is sent. Default 64,000,000.
+    pub pending_bytes_max: usize,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self { age_max: Duration::from_secs(300), ack_timeout: Duration::from_secs(300), pending_bytes_max: 64_000_000 }
+    }
+}
+
 /// Everything that can be set of a forwarder, whatever its destination.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -47,6 +84,12 @@ pub struct SiemConfig {
     pub batch: BatchConfig,
     /// How failed batches are sent again.
     pub retry: RetryConfig,
+    /// When nothing is sent any more for a while.
+    pub breaker: BreakerConfig,
+    /// How often the destination is asked whether it is well.
+    pub health: HealthConfig,
+    /// How long connections live, and how long acknowledgements are waited for.
+    pub connection: ConnectionConfig,
     /// Threads that encode, 1 to 64. Default 1: one encodes 2–4 million events a second.
     pub batchers: usize,
     /// Threads that send, 1 to 256. Default 2.
@@ -65,6 +108,9 @@ impl Default for SiemConfig {
             enabled: true,
             batch: BatchConfig::default(),
             retry: RetryConfig::default(),
+            breaker: BreakerConfig::default(),
+            health: HealthConfig::default(),
+            connection: ConnectionConfig::default(),
             batchers: 1,
             senders: 2,
             pin: Pin::default(),
@@ -93,6 +139,21 @@ impl SiemConfig {
         check("batchers", self.batchers, (1..=64).contains(&self.batchers), "1 to 64 threads")?;
         check("batchers", self.batchers, self.batchers <= slots, "at most one thread for each slot of the queue")?;
         check("senders", self.senders, (1..=256).contains(&self.senders), "1 to 256 threads")?;
+        let age = self.connection.age_max;
+        check("connection_age_seconds_max", age.as_secs_f64(), !age.is_zero(), "more than 0")?;
+        check(
+            "breaker.failure_threshold",
+            self.breaker.failure_threshold,
+            self.breaker.failure_threshold >= 1,
+            "1 or more",
+        )?;
+        check(
+            "breaker.success_threshold",
+            self.breaker.success_threshold,
+            self.breaker.success_threshold >= 1,
+            "1 or more",
+        )?;
+        check("health_check_failures", self.health.failures, self.health.failures >= 1, "1 or more")?;
         check("retry_attempts", self.retry.retry_attempts, self.retry.retry_attempts >= 1, "1 or more")?;
         check("retry_backoff_base", base, base.is_finite() && base >= 0.0, "0 or more")
     }

@@ -97,6 +97,8 @@ pub(crate) struct Books {
     retries: AtomicU64,
     errors: Mutex<BTreeMap<Cow<'static, str>, u64>>,
     senders: Mutex<Vec<Arc<Mutex<Latency>>>>,
+    /// Of health checks, as attempts.
+    checks: Mutex<Latency>,
     worker_cpu_nanos: Mutex<Vec<Arc<AtomicU64>>>,
     open_batch: AtomicUsize,
 }
@@ -113,6 +115,7 @@ impl Books {
             retries: AtomicU64::new(0),
             errors: Mutex::default(),
             senders: Mutex::default(),
+            checks: Mutex::default(),
             worker_cpu_nanos: Mutex::default(),
             open_batch: AtomicUsize::new(0),
         }
@@ -179,6 +182,11 @@ impl Books {
         let latency = Arc::new(Mutex::new(Latency::new()));
         self.senders.lock().push(Arc::clone(&latency));
         latency
+    }
+
+    /// A health check took this long.
+    pub(crate) fn checked(&self, nanos: u64) {
+        self.checks.lock().attempted(nanos);
     }
 
     /// Where one worker thread keeps its CPU time up to date, in nanoseconds.

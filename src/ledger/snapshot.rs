@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Books, Latency, LostReason, Quantiles, RefusedReason};
 use crate::event::Severity;
+use crate::policy::BreakerStatus;
 
 /// Where every event is, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,6 +78,12 @@ pub struct Snapshot {
     pub delivery_latency: Quantiles,
     /// One attempt to send a batch.
     pub send_latency: Quantiles,
+    /// One health check.
+    pub health_check_latency: Quantiles,
+    /// Whether anything may be sent, since when, and why not.
+    pub breaker: BreakerStatus,
+    /// Bytes of batches that were taken by the destination and are not held yet.
+    pub pending_bytes: usize,
     /// CPU time of the forwarder's threads.
     pub worker_cpu_time: Duration,
 }
@@ -120,6 +127,9 @@ impl Books {
             ledger: Ledger { refused, queued: queued as u64, accepted, delivered, dead_lettered, lost, in_flight },
             delivery_latency: latency.delivery(),
             send_latency: latency.attempt(),
+            health_check_latency: self.checks.lock().attempt(),
+            breaker: BreakerStatus::default(),
+            pending_bytes: 0,
             worker_cpu_time: self.cpu_time(),
         }
     }

@@ -37,6 +37,28 @@ impl Default for BreakerConfig {
     }
 }
 
+#[cfg(feature = "cli")]
+impl BreakerConfig {
+    /// Takes the table `breaker` out of a pipeline's table; an absent key is its default.
+    pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {
+        let default = Self::default();
+        let Some(mut breaker) = table.take_table("breaker", problems) else { return default };
+        let mut count = |key, default| {
+            let count = breaker.take_integer(key, 1..=1_000_000, problems);
+            count.and_then(|count| u32::try_from(count).ok()).unwrap_or(default)
+        };
+        let failure_threshold = count("failure_threshold", default.failure_threshold);
+        let success_threshold = count("success_threshold", default.success_threshold);
+        let recovery_timeout = breaker.take_seconds("recovery_timeout_seconds", 0.0..=86_400.0, problems);
+        breaker.finish(problems);
+        Self {
+            failure_threshold,
+            recovery_timeout: recovery_timeout.unwrap_or(default.recovery_timeout),
+            success_threshold,
+        }
+    }
+}
+
 /// The state of a [`CircuitBreaker`].
 #[expect(clippy::exhaustive_enums, reason = "a circuit breaker has these three states")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -195,8 +195,8 @@ mod alone {
 #[cfg(loom)]
 mod model {
     use super::*;
-    use loom::sync::atomic::{AtomicUsize, Ordering};
     use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicUsize, Ordering};
 
     /// Senders probe a half-open breaker at once: one is out at any time, and the successes close it.
     #[test]

@@ -95,6 +95,19 @@ impl Cause {
         )
     }
 
+    /// Whether no connection came about, or it ended without an answer: then a new one is an attempt of its own.
+    pub(crate) fn is_no_answer(&self) -> bool {
+        matches!(
+            self.kind,
+            CauseKind::ConnectionRefused
+                | CauseKind::Unreachable
+                | CauseKind::ConnectionReset
+                | CauseKind::Timeout
+                | CauseKind::Dns
+                | CauseKind::Tls
+        )
+    }
+
     /// Whether the destination may have taken the events although it never said so.
     pub(crate) fn is_ambiguous(&self) -> bool {
         let lost_answer = matches!(self.kind, CauseKind::ConnectionReset | CauseKind::Timeout | CauseKind::Garbage);

@@ -10,6 +10,7 @@ mod splunk;
 mod verdict;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::batch::{Batch, Shape};
 use crate::event::AuditEvent;
@@ -44,6 +45,12 @@ pub trait Siem: Send + Sync + 'static {
         Shape::DEFAULT
     }
 
+    /// The longest that one call may take, a connect included; default 35 s. Whoever has said nothing for so long is
+    /// taken to hang: another sender may try instead.
+    fn request_timeout(&self) -> Duration {
+        Duration::from_secs(35)
+    }
+
     /// Makes a connection. Called on the sender's thread, before the first batch and again after a panic.
     ///
     /// # Errors
@@ -63,11 +70,13 @@ pub trait Siem: Send + Sync + 'static {
     /// the sender's thread. Blocks, within timeouts of its own.
     ///
     /// Returns the verdicts that are known now; a ticket that is not named is still pending. One that stays pending
-    /// beyond `ack_timeout` is sent again. An error of the question itself says nothing about the batches: then no
-    /// ticket is named.
-    fn settle(&self, connection: &mut Self::Connection, tickets: &[Ticket]) -> Vec<(Ticket, Verdict)> {
+    /// beyond `ack_timeout` is sent again.
+    ///
+    /// # Errors
+    /// When there is no answer, or none that can be read: that says nothing about the batches, which stay pending.
+    fn settle(&self, connection: &mut Self::Connection, tickets: &[Ticket]) -> Result<Vec<(Ticket, Verdict)>, Cause> {
         let _ = (connection, tickets);
-        Vec::new()
+        Ok(Vec::new())
     }
 
     /// Asks the destination whether it would take events.
@@ -141,7 +150,7 @@ impl Health {
 
     /// Adds how long the check took.
     #[must_use]
-    pub fn latency(mut self, latency: std::time::Duration) -> Self {
+    pub fn latency(mut self, latency: Duration) -> Self {
         self.latency_ms = Some(latency.as_secs_f64() * 1000.0);
         self
     }

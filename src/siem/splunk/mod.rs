@@ -158,6 +158,10 @@ impl Siem for Splunk {
         SHAPE
     }
 
+    fn request_timeout(&self) -> Duration {
+        self.http.connect_timeout + self.http.timeout
+    }
+
     fn connect(&self, stop: &Stop) -> Result<SplunkConnection, Verdict> {
         let http = Http::new(&self.url, &self.http, stop).map_err(|error| Verdict::retry(error.into()))?;
         Ok(SplunkConnection {
