@@ -24,7 +24,7 @@ fn a_forked_child_is_refused_and_touches_nothing_of_its_parents() {
     let received = Received::default();
     let start = |verdict: Verdict, path: &Path| {
         let destination = scripted(&received, move |_| verdict.clone());
-        Forwarder::builder(destination).dead_letter(DeadLetterConfig::new(path)).batch_size(1).start().unwrap()
+        support::builder(destination).dead_letter(DeadLetterConfig::new(path)).batch_size(1).start().unwrap()
     };
     // One that delivers, and one that holds events which a drain would write down.
     let delivering = start(Verdict::Accept, &path);
@@ -84,7 +84,7 @@ fn in_child(delivering: Forwarder, holding: Forwarder, ids: &Path, letters: &[Pa
 
         // A forwarder of the child's own works.
         let received = Received::default();
-        let own = Forwarder::builder(scripted(&received, |_| Verdict::Accept)).start().unwrap();
+        let own = support::builder(scripted(&received, |_| Verdict::Accept)).start().unwrap();
         let sent = support::send(&own.emitter(), 100);
         let report = own.drain(PATIENCE);
         assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);

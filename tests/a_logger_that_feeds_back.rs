@@ -91,13 +91,13 @@ fn in_trouble(received: &Received) -> Forwarder {
     });
     let mut pin = Pin::default();
     pin.batchers = vec![9999];
-    let builder = Forwarder::builder(played).batch_size(5).retry(impatient()).pin(pin);
+    let builder = support::builder(played).batch_size(5).retry(impatient()).pin(pin);
     builder.batch_timeout(Duration::from_millis(20)).drain_timeout(PATIENCE).start().unwrap()
 }
 
 #[test]
 fn warnings_become_events_of_the_forwarder_that_warns_and_nothing_recurses_or_hangs() {
-    let quiet = Forwarder::builder(Played::new(&Received::default())).max_queue_size(2).start().unwrap();
+    let quiet = support::builder(Played::new(&Received::default())).max_queue_size(2).start().unwrap();
     let received = Received::default();
     log::set_logger(&LOGGER).unwrap();
     log::set_max_level(LevelFilter::Trace);

@@ -42,7 +42,7 @@ impl Bench {
     }
 
     fn start_with(&self, siem: impl Siem, retry: RetryConfig) -> Forwarder {
-        let builder = Forwarder::builder(siem).dead_letter(DeadLetterConfig::new(&self.path));
+        let builder = support::builder(siem).dead_letter(DeadLetterConfig::new(&self.path));
         builder.batch_size(10).retry(retry).start().unwrap()
     }
 

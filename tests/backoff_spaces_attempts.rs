@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use siem_forward::{Batch, Cause, Forwarder, Jitter, RetryConfig, Verdict, siem};
+use siem_forward::{Batch, Cause, Jitter, RetryConfig, Verdict, siem};
 use support::{NONE_DEAD, PATIENCE, Received, assert_one_fate_each, send};
 
 type Times = Arc<Mutex<Vec<Instant>>>;
@@ -39,7 +39,7 @@ fn exact(base: f64, max: Duration) -> RetryConfig {
 fn spacing(retry: RetryConfig, failures: usize) -> Vec<Duration> {
     let (received, times) = (Received::default(), Times::default());
     let destination = failing_at_first(&received, &times, failures, Verdict::retry(Cause::http(500)));
-    let forwarder = Forwarder::builder(destination).batch_size(1).retry(retry).start().unwrap();
+    let forwarder = support::builder(destination).batch_size(1).retry(retry).start().unwrap();
     let sent = send(&forwarder.emitter(), 1);
     support::wait_until(&forwarder, |metrics| metrics.events_sent == 1);
     let report = forwarder.drain(PATIENCE);
@@ -74,7 +74,7 @@ fn a_retry_after_holds_back_every_sender() {
     let asked = Duration::from_secs(1);
     let throttled = Verdict::Retry { after: Some(asked), cause: Cause::http(429) };
     let destination = failing_at_first(&received, &times, 1, throttled);
-    let forwarder = Forwarder::builder(destination)
+    let forwarder = support::builder(destination)
         .batch_size(1)
         .senders(4)
         .retry(exact(2.0, Duration::from_millis(1)))
@@ -100,7 +100,7 @@ fn a_retry_after_is_honoured_up_to_its_ceiling() {
     let destination = failing_at_first(&received, &times, 1, throttled);
     let mut retry = exact(2.0, Duration::from_millis(1));
     retry.retry_after_max = Duration::from_millis(400);
-    let forwarder = Forwarder::builder(destination).batch_size(1).retry(retry).start().unwrap();
+    let forwarder = support::builder(destination).batch_size(1).retry(retry).start().unwrap();
     let sent = send(&forwarder.emitter(), 1);
     support::wait_until(&forwarder, |metrics| metrics.events_sent == 1);
     let report = forwarder.drain(PATIENCE);

@@ -60,7 +60,7 @@ impl Bodies {
             received.take_all(batch);
             Verdict::Accept
         });
-        Forwarder::builder(played).senders(1).dead_letter(DeadLetterConfig::new(&self.letter))
+        support::builder(played).senders(1).dead_letter(DeadLetterConfig::new(&self.letter))
     }
 
     fn sent(&self) -> Vec<Sent> {

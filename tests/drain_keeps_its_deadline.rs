@@ -45,7 +45,7 @@ impl Bench {
     fn builder(&self, adapt: impl FnOnce(&mut Played)) -> Builder {
         let mut played = Played::new(&self.received);
         adapt(&mut played);
-        Forwarder::builder(played).max_queue_size(QUEUED).dead_letter(DeadLetterConfig::new(&self.path))
+        support::builder(played).max_queue_size(QUEUED).dead_letter(DeadLetterConfig::new(&self.path))
     }
 
     fn dead(&self) -> BTreeMap<String, Value> {
@@ -142,16 +142,18 @@ fn under_a_send_that_hangs_for_ever() {
     let forwarder = bench.builder(|played| played.send_batch = Box::new(answer)).start().unwrap();
     let sent = flood(&forwarder);
     let report = drain_in_time(&forwarder, SHORT);
-    assert_eq!(report.threads_left, ["siem-send-0", "siem-send-1"]);
-    assert!(report.to_string().contains("Left behind, since they hang: siem-send-0, siem-send-1."), "{report}");
+    // The other one waits to see what becomes of the first connection.
+    let [hanging] = &report.threads_left[..] else { panic!("{:?}", report.threads_left) };
+    assert!(hanging.starts_with("siem-send-"), "{hanging}");
+    assert!(report.to_string().contains(&format!("Left behind, since they hang: {hanging}.")), "{report}");
     let dead = bench.dead();
     undelivered(&dead);
     assert_eq!(dead.len(), sent.len());
-    assert_eq!(possible_duplicates(&dead), 2 * 500, "a batch at each of two senders");
+    assert_eq!(possible_duplicates(&dead), 500, "the batch that hangs");
     bench.assert_one_fate_each(&sent, &report);
 
     hang.release();
-    until(|| back.load(Ordering::SeqCst) == 2 && workers().is_empty());
+    until(|| back.load(Ordering::SeqCst) == 1 && workers().is_empty());
     assert_eq!(forwarder.metrics().ledger, report.ledger, "what comes back changes nothing");
     assert_eq!(bench.dead(), dead);
 }

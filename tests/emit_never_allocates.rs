@@ -37,7 +37,7 @@ fn emit(emitter: &Emitter, index: u32) -> Result<(), Refused> {
 #[test]
 fn building_and_emitting_in_a_pooled_buffer_allocates_nothing_from_the_first_event_on() {
     let received = Received::default();
-    let forwarder = Forwarder::builder(Played::new(&received)).start().unwrap();
+    let forwarder = support::builder(Played::new(&received)).start().unwrap();
     let emitter = forwarder.emitter();
     // A thread that never emitted before: its first event counts as well.
     let count = std::thread::spawn(move || {
@@ -67,7 +67,7 @@ fn past_the_end_of_the_pool_an_event_allocates_its_buffer_and_no_more() {
 #[test]
 fn handing_in_a_prepared_event_allocates_nothing() {
     let received = Received::default();
-    let forwarder = Forwarder::builder(Played::new(&received)).start().unwrap();
+    let forwarder = support::builder(Played::new(&received)).start().unwrap();
     let emitter = forwarder.emitter();
     let prepare = |_| AuditEvent::builder(EventType::UserLogin, Severity::Low).user_id("u-17").build();
     let events: Vec<AuditEvent> = (0..3000).map(prepare).collect();
@@ -84,7 +84,7 @@ fn handing_in_a_prepared_event_allocates_nothing() {
 
 #[test]
 fn cloning_an_emitter_allocates_nothing() {
-    let forwarder = Forwarder::builder(Played::new(&Received::default())).start().unwrap();
+    let forwarder = support::builder(Played::new(&Received::default())).start().unwrap();
     let emitter = forwarder.emitter();
     assert_eq!(allocations(|| drop((emitter.clone(), emitter.clone()))), 0);
 }
@@ -121,7 +121,7 @@ fn being_refused_allocates_nothing() {
 #[test]
 fn emitting_waits_for_nobody() {
     let received = Received::default();
-    let forwarder = Forwarder::builder(Played::new(&received)).max_queue_size(1000).batch_size(10).start().unwrap();
+    let forwarder = support::builder(Played::new(&received)).max_queue_size(1000).batch_size(10).start().unwrap();
     let done = AtomicBool::new(false);
     let (given_up, accepted) = std::thread::scope(|scope| {
         // Somebody who reads the books all the time: emitting shares no lock with it.
@@ -163,6 +163,6 @@ fn hanging(hang: &Hang, max_queue_size: usize) -> (Forwarder, Received) {
         hook();
         format(event, body)
     });
-    let forwarder = Forwarder::builder(played).max_queue_size(max_queue_size).start().unwrap();
+    let forwarder = support::builder(played).max_queue_size(max_queue_size).start().unwrap();
     (forwarder, received)
 }

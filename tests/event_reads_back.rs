@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use siem_forward::{AuditEvent, EventBuilder, EventId, EventType, Forwarder, Severity, Timestamp, format};
+use siem_forward::{AuditEvent, EventBuilder, EventId, EventType, Severity, Timestamp, format};
 
 /// What has hurt others: ends of lines and strings, control characters, other alphabets, and what only looks like ours.
 const HOSTILE: &[&str] = &[
@@ -126,7 +126,7 @@ fn a_clone_is_the_same_event_also_of_a_pooled_buffer() {
     assert_eq!(written(&event.clone()), written(&event));
     assert_eq!(event.clone().id(), event.id());
     // An event taken back from a refusal holds no reference to the forwarder, and outlives it.
-    let forwarder = Forwarder::builder(support::Played::new(&support::Received::default())).enabled(false);
+    let forwarder = support::builder(support::Played::new(&support::Received::default())).enabled(false);
     let forwarder = forwarder.start().unwrap();
     let refused = forwarder.emitter().event(EventType::UserLogin, Severity::High).user_id("kept").try_send();
     let event = refused.unwrap_err().into_event();

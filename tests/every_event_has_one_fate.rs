@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use siem_forward::siem::{CauseKind, Partial};
-use siem_forward::{Batch, Cause, DeadLetterConfig, Forwarder, Verdict};
+use siem_forward::{Batch, Cause, DeadLetterConfig, Verdict};
 use support::{NONE_DEAD, Received, assert_one_fate_each, dead_letter, impatient, scripted, send, send_one};
 
 fn holds(batch: &Batch, text: &str) -> bool {
@@ -15,7 +15,7 @@ fn holds(batch: &Batch, text: &str) -> bool {
 #[test]
 fn accepted_events_are_delivered_once() {
     let received = Received::default();
-    let forwarder = Forwarder::builder(scripted(&received, |_| Verdict::Accept)).batch_size(100).start().unwrap();
+    let forwarder = support::builder(scripted(&received, |_| Verdict::Accept)).batch_size(100).start().unwrap();
     let sent = send(&forwarder.emitter(), 10_050);
     let report = forwarder.drain(support::PATIENCE);
     assert_eq!(report.metrics.batches_sent, 101);
@@ -26,7 +26,7 @@ fn accepted_events_are_delivered_once() {
 #[test]
 fn many_producers_batchers_and_senders_lose_nothing() {
     let received = Received::default();
-    let forwarder = Forwarder::builder(scripted(&received, |_| Verdict::Accept))
+    let forwarder = support::builder(scripted(&received, |_| Verdict::Accept))
         .batchers(3)
         .senders(3)
         .max_queue_size(64)
@@ -53,7 +53,7 @@ fn a_failure_now_and_then_costs_nothing_but_a_retry() {
         1 => Verdict::retry(Cause::http(500)),
         _ => Verdict::Accept,
     });
-    let forwarder = Forwarder::builder(flaky).batch_size(50).retry(impatient()).start().unwrap();
+    let forwarder = support::builder(flaky).batch_size(50).retry(impatient()).start().unwrap();
     let sent = send(&forwarder.emitter(), 5_000);
     let report = forwarder.drain(support::PATIENCE);
     assert!(report.metrics.retry_count > 0);
@@ -78,8 +78,7 @@ fn a_partial_rejection_costs_the_named_event_and_resends_the_rest() {
         let cause = Cause::http(400).words("Invalid data format");
         Verdict::Partial(Partial::new().reject(bad, cause).resend(bad + 1..batch.len()))
     });
-    let forwarder =
-        Forwarder::builder(picky).batch_size(100).dead_letter(DeadLetterConfig::new(&path)).start().unwrap();
+    let forwarder = support::builder(picky).batch_size(100).dead_letter(DeadLetterConfig::new(&path)).start().unwrap();
     let emitter = forwarder.emitter();
     let mut sent = Vec::new();
     for index in 0..1000 {
@@ -116,7 +115,7 @@ fn one_poisoned_event_is_found_and_dead_lettered_alone() {
             let received = Received::default();
             let poisoned =
                 scripted(&received, move |batch| if holds(batch, "poison") { verdict() } else { Verdict::Accept });
-            let forwarder = Forwarder::builder(poisoned)
+            let forwarder = support::builder(poisoned)
                 .senders(senders)
                 .retry(impatient())
                 .dead_letter(DeadLetterConfig::new(&path))
@@ -147,7 +146,7 @@ fn four_poisoned_batches_in_a_row_do_not_block_one_sender() {
                 if holds(batch, "poison") { Verdict::retry(Cause::http(500)) } else { Verdict::Accept }
             },
         );
-    let forwarder = Forwarder::builder(poisoned)
+    let forwarder = support::builder(poisoned)
         .senders(1)
         .batch_size(64)
         .retry(impatient())
@@ -183,7 +182,7 @@ fn an_outage_dead_letters_nothing_however_many_attempts_it_costs() {
         5..300 => Verdict::retry(Cause::http(500)),
         _ => Verdict::Accept,
     });
-    let forwarder = Forwarder::builder(outage)
+    let forwarder = support::builder(outage)
         .batch_size(10)
         .retry(impatient())
         .dead_letter(DeadLetterConfig::new(&path))
@@ -209,7 +208,7 @@ fn halt_keeps_the_data_turns_health_red_and_never_dead_letters() {
             Verdict::Accept
         }
     });
-    let forwarder = Forwarder::builder(gate)
+    let forwarder = support::builder(gate)
         .batch_size(10)
         .retry(impatient())
         .dead_letter(DeadLetterConfig::new(&path))
@@ -231,7 +230,7 @@ fn halt_keeps_the_data_turns_health_red_and_never_dead_letters() {
 fn without_a_dead_letter_what_is_refused_for_good_is_counted_as_lost() {
     let received = Received::default();
     let refusing = scripted(&received, |_| Verdict::Reject(Cause::http(400)));
-    let forwarder = Forwarder::builder(refusing).batch_size(8).start().unwrap();
+    let forwarder = support::builder(refusing).batch_size(8).start().unwrap();
     send(&forwarder.emitter(), 20);
     let report = forwarder.drain(support::PATIENCE);
     assert_eq!(report.ledger.lost["no_dead_letter"], 20);
@@ -253,7 +252,7 @@ fn a_full_dead_letter_turns_health_red_counts_the_loss_and_the_pipeline_goes_on(
         );
     let mut letter = DeadLetterConfig::new(&path);
     letter.bytes_max = 1_500;
-    let forwarder = Forwarder::builder(poisoned).batch_size(1).dead_letter(letter).start().unwrap();
+    let forwarder = support::builder(poisoned).batch_size(1).dead_letter(letter).start().unwrap();
     let emitter = forwarder.emitter();
     for index in 0..50 {
         send_one(&emitter, "poison", index);
@@ -279,7 +278,7 @@ fn a_halt_from_the_start_cuts_no_batch_and_sends_no_more_often_than_it_waits() {
         theirs.fetch_min(batch.len(), Ordering::Relaxed);
         Verdict::Halt(Cause::http(403))
     });
-    let forwarder = Forwarder::builder(refusing).senders(1).batch_size(10).retry(impatient()).start().unwrap();
+    let forwarder = support::builder(refusing).senders(1).batch_size(10).retry(impatient()).start().unwrap();
     send(&forwarder.emitter(), 100);
     // Four wait, and each has been tried many times.
     support::wait_until(&forwarder, |metrics| metrics.batches_failed > 100);

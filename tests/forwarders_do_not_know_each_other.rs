@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use siem_forward::{DeadLetterConfig, Forwarder, Refused, Verdict};
+use siem_forward::{DeadLetterConfig, Refused, Verdict};
 use support::{Hang, PATIENCE, Played, Received, assert_one_fate_each, dead_letter, drain_in_time, fill, send};
 
 #[test]
@@ -25,7 +25,7 @@ fn one_hangs_one_panics_and_the_third_delivers() {
     panicking.send_batch = Box::new(|_| std::panic::panic_any("always"));
     let received = Received::default();
     let start = |siem, name: &str| {
-        let builder = Forwarder::builder(siem).name(name).max_queue_size(1000).batch_size(50);
+        let builder = support::builder(siem).name(name).max_queue_size(1000).batch_size(50);
         builder.dead_letter(DeadLetterConfig::new(letter(name))).start().unwrap()
     };
     let (hanging, panicking) = (start(hanging, "hanging"), start(panicking, "panicking"));

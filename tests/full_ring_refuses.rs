@@ -27,7 +27,7 @@ fn blocked(adapt: impl FnOnce(Builder) -> Builder) -> Blocked {
         hook();
         format(event, body)
     });
-    let forwarder = adapt(Forwarder::builder(played)).start().unwrap();
+    let forwarder = adapt(support::builder(played)).start().unwrap();
     let first = event_of(10);
     let sent = vec![first.id()];
     forwarder.emitter().try_send(first).unwrap();
@@ -182,7 +182,7 @@ fn send_timeout_notices_the_close() {
 #[test]
 fn a_drained_forwarder_answers_closed_and_its_emitters_outlive_it() {
     let received = Received::default();
-    let forwarder = Forwarder::builder(Played::new(&received)).start().unwrap();
+    let forwarder = support::builder(Played::new(&received)).start().unwrap();
     let emitter = forwarder.emitter();
     let sent = support::send(&emitter, 3);
     let report = forwarder.drain(PATIENCE);
@@ -198,7 +198,7 @@ fn a_drained_forwarder_answers_closed_and_its_emitters_outlive_it() {
 #[test]
 fn a_disabled_forwarder_refuses_every_event_as_disabled() {
     let received = Received::default();
-    let forwarder = Forwarder::builder(Played::new(&received)).enabled(false).event_bytes_max(300).start().unwrap();
+    let forwarder = support::builder(Played::new(&received)).enabled(false).event_bytes_max(300).start().unwrap();
     let emitter = forwarder.emitter();
     for event in [event_of(20), event_of(290), event_of(301), event_of(2_000), event_of(100_000)] {
         let id = event.id();
@@ -239,7 +239,7 @@ fn a_worker_that_emits_is_refused_as_own_thread() {
         theirs.take_all(batch);
         Verdict::Accept
     });
-    let forwarder = Forwarder::builder(played).start().unwrap();
+    let forwarder = support::builder(played).start().unwrap();
     own.set(forwarder.emitter()).unwrap();
     let sent = support::send(&forwarder.emitter(), 3);
     let report = forwarder.drain(PATIENCE);
@@ -252,7 +252,7 @@ fn a_worker_that_emits_is_refused_as_own_thread() {
 #[test]
 fn an_emitter_is_shared_and_its_refusal_shows_no_text() {
     fn is_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
-    let forwarder = Forwarder::builder(Played::new(&Received::default())).enabled(false).start().unwrap();
+    let forwarder = support::builder(Played::new(&Received::default())).enabled(false).start().unwrap();
     let emitter = forwarder.emitter();
     is_shared(&emitter);
     let event = AuditEvent::builder(EventType::UserLogin, Severity::Low).user_id("secret").build();

@@ -44,7 +44,7 @@ fn at_any_moment_under_load_no_event_has_a_fate_before_it_is_accepted() {
                 Verdict::Accept
             }
         });
-    let forwarder = Forwarder::builder(moody)
+    let forwarder = support::builder(moody)
         .batchers(2)
         .max_queue_size(500)
         .batch_size(20)
@@ -107,13 +107,8 @@ fn at_rest_every_name_says_what_happened() {
             Verdict::Accept
         }
     });
-    let forwarder = Forwarder::builder(destination)
-        .senders(1)
-        .batch_size(1)
-        .event_bytes_max(300)
-        .retry(impatient())
-        .start()
-        .unwrap();
+    let forwarder =
+        support::builder(destination).senders(1).batch_size(1).event_bytes_max(300).retry(impatient()).start().unwrap();
     let emitter = forwarder.emitter();
     let empty = forwarder.metrics();
     assert_never_negative(&empty);
@@ -171,7 +166,7 @@ fn what_waits_is_told_while_it_waits() {
         }
         format(event, body)
     });
-    let forwarder = Forwarder::builder(played).batch_timeout(Duration::from_secs(3600)).start().unwrap();
+    let forwarder = support::builder(played).batch_timeout(Duration::from_secs(3600)).start().unwrap();
     let emitter = forwarder.emitter();
     let mut sent = support::send(&emitter, 7);
     support::wait_until(&forwarder, |metrics| metrics.current_batch_size == 7);

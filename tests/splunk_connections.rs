@@ -95,8 +95,8 @@ fn hanging(receiver: &Receiver, letter: &Letter) -> (Forwarder, Vec<EventId>) {
     let splunk = splunk(receiver.url()).timeout(Duration::from_secs(60));
     let forwarder = builder(splunk, letter).drain_timeout(Duration::from_millis(600)).start().unwrap();
     let sent = send(&forwarder.emitter(), 500);
-    // In the middle of it: each sender has a request out.
-    assert!(receiver.wait_until(PATIENCE, |counts| counts.requests >= 2), "{:?}", receiver.counts());
+    // In the middle of it: one sender has a request out, the other waits to see what becomes of that connection.
+    assert!(receiver.wait_until(PATIENCE, |counts| counts.requests >= 1), "{:?}", receiver.counts());
     (forwarder, sent)
 }
 

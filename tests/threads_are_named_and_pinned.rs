@@ -36,7 +36,10 @@ fn threads_are_named_pinned_and_gone_in_the_end() {
     carries_with(
         |builder| builder.batchers(2).senders(3),
         |names, _| {
-            assert_eq!(names, ["siem-batch-0", "siem-batch-1", "siem-send-0", "siem-send-1", "siem-send-2"]);
+            assert_eq!(
+                names,
+                ["siem-batch-0", "siem-batch-1", "siem-health", "siem-send-0", "siem-send-1", "siem-send-2"]
+            );
         },
     );
 
@@ -49,14 +52,14 @@ fn threads_are_named_pinned_and_gone_in_the_end() {
     carries_with(
         |builder| builder.pin(pin(vec![core], vec![core])),
         |names, cores| {
-            assert_eq!(names, ["siem-batch-0", "siem-send-0", "siem-send-1"]);
-            assert_eq!(cores[..2], [core.to_string(), core.to_string()]);
-            assert_eq!(cores[2], allowed("/proc/self/status"), "past the end of its list a thread is not pinned");
+            assert_eq!(names, ["siem-batch-0", "siem-health", "siem-send-0", "siem-send-1"]);
+            assert_eq!([&cores[0], &cores[2]], [&core.to_string(); 2]);
+            assert_eq!(cores[3], allowed("/proc/self/status"), "past the end of its list a thread is not pinned");
         },
     );
     assert_eq!(*KEPT.0.lock().unwrap(), [], "all is well, and nothing is logged");
 
-    carries_with(|builder| builder.pin(pin(vec![9999], vec![core, usize::MAX])), |names, _| assert_eq!(names.len(), 3));
+    carries_with(|builder| builder.pin(pin(vec![9999], vec![core, usize::MAX])), |names, _| assert_eq!(names.len(), 4));
     let mut logged = KEPT.0.lock().unwrap().clone();
     logged.sort();
     let warnings = [

@@ -137,7 +137,8 @@ impl Forwarder {
         }
         let deadline_reached = !self.end_threads(begun, timeout);
         let mut threads_left = if deadline_reached { self.leave_behind(begun) } else { Vec::new() };
-        threads_left.extend(self.end_monitor());
+        // After a deadline all have had their grace.
+        threads_left.extend(self.end_monitor(if deadline_reached { LAST_STEPS } else { GRACE }));
         // Stopped, by the deadline or by an abort, nobody has time; else the drain's own time is left for it.
         let time_left = if deadline_reached { Duration::ZERO } else { timeout.saturating_sub(begun.elapsed()) };
         self.pipeline.sync_dead_letter(time_left + SYNC_AFTER_DEADLINE);
@@ -167,10 +168,10 @@ impl Forwarder {
     }
 
     /// A check that is under way is interrupted: nobody needs its answer. Returns the monitor's name if it hangs.
-    fn end_monitor(&self) -> Option<String> {
+    fn end_monitor(&self, grace: Duration) -> Option<String> {
         self.pipeline.stop.stop();
         let monitor = self.monitor.as_ref()?;
-        (!monitor.has_ended_by(Instant::now() + GRACE)).then(|| monitor.name.clone())
+        (!monitor.has_ended_by(Instant::now() + grace)).then(|| monitor.name.clone())
     }
 
     /// Stops the threads, takes what hanging ones hold after their grace, and empties the hand-over. Returns the names of

@@ -15,7 +15,7 @@ use super::settings::ConnectionConfig;
 use crate::batch::{Batch, Mark};
 use crate::event::{monotonic, random_unit};
 use crate::ledger::Latency;
-use crate::policy::Permit;
+use crate::policy::{BreakerState, Permit};
 use crate::siem::{Cause, CauseKind, Ticket, Verdict};
 
 /// Between two questions after acknowledgements; the time that an indexer usually needs.
@@ -153,6 +153,7 @@ impl SenderSeat {
         if now < not_before {
             return Wait::ForClock(or_ask(not_before));
         }
+        self.take_probe(held);
         let due = held.waiting.iter().enumerate().filter(|(_, parcel)| parcel.history.due <= now);
         if let Some((index, _)) = due.min_by_key(|(_, parcel)| parcel.history.attempts) {
             return match self.lend(held.reconnect_at <= now, now) {
@@ -168,6 +169,16 @@ impl SenderSeat {
         match held.waiting.iter().map(|parcel| parcel.history.due).min() {
             Some(moment) if families(&held.waiting) >= WAITING_MAX => Wait::ForClock(or_ask(moment)),
             earliest => Wait::ForBatches(earliest.map_or(ask_at, |moment| Some(or_ask(moment)))),
+        }
+    }
+
+    /// A probe should say something about the destination: better with a batch that never failed than with one that may be
+    /// why the breaker opened.
+    fn take_probe(&self, held: &mut Held) {
+        let has_fresh = held.waiting.iter().any(|parcel| parcel.history.attempts == 0);
+        if !has_fresh && families(&held.waiting) < WAITING_MAX && self.pipeline.breaker.state() != BreakerState::Closed
+        {
+            held.waiting.extend(self.handover.try_recv());
         }
     }
 

@@ -23,8 +23,8 @@ use crate::siem::{Cause, Health};
 const LOG_INTERVAL_NANOS: u64 = 10_000_000_000;
 /// Failures in a row from which on the pipeline is called unhealthy.
 const UNHEALTHY_FROM: u32 = 3;
-/// After a connect that failed nobody tries another one for so long: many that wait must not storm a destination that
-/// is down.
+/// After a connect that failed nobody tries another one for so long, or as long as an open breaker rests: many that wait
+/// must not storm a destination that is down.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Pipeline {
             failures_in_a_row: AtomicU32::new(0),
             failing_since: AtomicU64::new(0),
             breaker: CircuitBreaker::with_permit_timeout(breaker, request_timeout),
-            connects: CircuitBreaker::one_at_a_time(CONNECT_PAUSE, request_timeout),
+            connects: CircuitBreaker::one_at_a_time(CONNECT_PAUSE.min(breaker.recovery_timeout), request_timeout),
             pending_bytes: Arc::default(),
             vitals: Vitals::default(),
             logged: Mutex::default(),
@@ -165,7 +165,7 @@ impl Pipeline {
     /// What is known without asking the destination.
     pub(crate) fn health(&self) -> Health {
         let health = self.vitals.health(monotonic());
-        match self.breaker.status().state {
+        match self.breaker.state() {
             BreakerState::Closed => health,
             state => health.detail("breaker", state.label()),
         }

@@ -265,6 +265,11 @@ impl CircuitBreaker {
         });
     }
 
+    /// The state.
+    pub fn state(&self) -> BreakerState {
+        self.0.inner.with(|inner| inner.phase.state())
+    }
+
     /// What is known of it.
     pub fn status(&self) -> BreakerStatus {
         self.0.inner.with(|inner| BreakerStatus {

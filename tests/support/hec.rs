@@ -86,7 +86,7 @@ pub fn splunk(url: impl AsRef<str>) -> Splunk {
 
 /// A forwarder in small batches that does not wait long for anything.
 pub fn builder(splunk: Splunk, letter: &Letter) -> Builder {
-    Forwarder::builder(splunk)
+    super::support::builder(splunk)
         .batch_size(50)
         .batch_timeout(Duration::from_millis(100))
         .retry(impatient())

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use siem_forward::net::Stop;
+use siem_forward::policy::BreakerConfig;
 use siem_forward::siem::FormatError;
 use siem_forward::{
-    AuditEvent, Batch, Emitter, EventId, EventType, Forwarder, Health, Jitter, Report, RetryConfig, Severity, Shape,
-    Siem, Verdict, format, siem,
+    AuditEvent, Batch, Builder, Emitter, EventId, EventType, Forwarder, Health, HealthConfig, Jitter, Report,
+    RetryConfig, Severity, Shape, Siem, Verdict, format, siem,
 };
 
 /// Longer than any wait of a test that passes.
@@ -148,6 +149,26 @@ pub fn impatient() -> RetryConfig {
     retry.retry_backoff_max = Duration::from_millis(1);
     retry.retry_jitter = Jitter::None;
     retry
+}
+
+/// A forwarder whose breaker hardly rests, so that a test of what happens is no test of how long it takes; and which
+/// asks nobody how he is.
+pub fn builder(siem: impl Siem) -> Builder {
+    Forwarder::builder(siem).breaker(restless()).health(unasked())
+}
+
+/// A breaker that rests for a millisecond.
+pub fn restless() -> BreakerConfig {
+    let mut breaker = BreakerConfig::default();
+    breaker.recovery_timeout = Duration::from_millis(1);
+    breaker
+}
+
+/// No health checks.
+pub fn unasked() -> HealthConfig {
+    let mut health = HealthConfig::default();
+    health.interval = Duration::ZERO;
+    health
 }
 
 /// Keeps the panics that a test provokes on workers out of its output.
