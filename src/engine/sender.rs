@@ -98,6 +98,10 @@ fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connect
         // Whatever state the connection is in, it is not one to send on; a new one also asks for the address again.
         *connection = None;
     }
+    if matches!(verdict, Verdict::Halt(_)) {
+        // What refuses us may have been mended where only a new connection sees it: a token in a file, an address.
+        *connection = None;
+    }
     seat.settle(verdict, started, Some(batch));
 }
 
