@@ -15,11 +15,12 @@ mod hec;
 mod program;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use siem_forward::Forwarder;
 use siem_forward::net::Compression;
 use siem_forward::receiver::{Receiver, ReceiverConfig};
 use siem_forward::siem::{Splunk, SplunkError};
+use siem_forward::{EventId, Forwarder};
 
 use hec::{Letter, TIMEOUT, TOKEN, assert_balanced, builder, faults, ids, wait_for_fates};
 use program::{Scene, TOKEN_VARIABLE, assert_received, lines};
@@ -64,6 +65,17 @@ fn complaint(forwarder: &Forwarder) -> String {
     let told = format!("{health:?} {:?} {forwarder:?}", forwarder.metrics());
     assert!(!told.contains("hunter") && !told.contains(TOKEN), "{told}");
     health.error_message.unwrap_or_default()
+}
+
+/// Keeps the senders busy until this has happened so often.
+fn send_until_failed(forwarder: &Forwarder, cause: &str, times: u64, sent: &mut Vec<EventId>) {
+    let deadline = Instant::now() + PATIENCE;
+    let emitter = forwarder.emitter();
+    while forwarder.metrics().error_counts.get(cause).is_none_or(|found| *found < times) {
+        assert!(Instant::now() < deadline, "never: {:?}", forwarder.metrics());
+        sent.extend(send(&emitter, 5));
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
@@ -122,10 +134,7 @@ fn a_file_without_a_token_holds_events_back_until_it_has_one() {
         }
         // The connection's end makes a new one, and that reads the file.
         receiver.set_faults(faults(&["reset:first=1"]));
-        while !forwarder.metrics().error_counts.contains_key("unreachable") {
-            sent.extend(send(&emitter, 50));
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
+        send_until_failed(&forwarder, "unreachable", 1, &mut sent);
         // More often than a batch may be charged with, and with the evidence of what others deliver.
         wait_until(&forwarder, |metrics| metrics.error_counts["unreachable"] >= 10);
         let complaint = complaint(&forwarder);
@@ -138,6 +147,26 @@ fn a_file_without_a_token_holds_events_back_until_it_has_one() {
         assert!(report.all_delivered() && letter.records().is_empty(), "{content:?}: {report}");
         assert_balanced(&sent, &receiver, &letter, &report);
     }
+}
+
+/// A good token is replaced by a wrong one, which one sender alone has to read. If the others went on with the good one,
+/// what they deliver would be evidence against the events of the refused one.
+#[test]
+fn a_wrong_token_in_the_file_is_no_events_fault() {
+    let (receiver, file, letter) = (collector(TOKEN), TokenFile::with(TOKEN), Letter::new());
+    let forwarder = builder(file.splunk(&receiver), &letter).senders(3).batch_size(5).start().unwrap();
+    let mut sent = send(&forwarder.emitter(), 500);
+    wait_for_fates(&forwarder, sent.len());
+    file.replace(OLD);
+    receiver.set_faults(faults(&["reset:first=1"]));
+    send_until_failed(&forwarder, "http_403", 60, &mut sent);
+    assert!(forwarder.metrics().events_failed == 0 && letter.records().is_empty());
+
+    file.replace(TOKEN);
+    wait_for_fates(&forwarder, sent.len());
+    let report = forwarder.drain(PATIENCE);
+    assert!(report.all_delivered() && letter.records().is_empty(), "{report}");
+    assert_balanced(&sent, &receiver, &letter, &report);
 }
 
 #[test]
