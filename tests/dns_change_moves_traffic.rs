@@ -14,16 +14,15 @@ mod support;
 mod hec;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use siem_forward::net::{Compression, HttpConfig, Resolver};
 use siem_forward::siem::Splunk;
 
-use hec::{
-    Letter, TIMEOUT, assert_balanced, builder, free_address, ids, receiver, receiver_at, splunk, wait_for_fates,
-};
+use hec::{Letter, TIMEOUT, assert_balanced, builder, faults, free_address, ids, receiver, receiver_at, splunk};
+use hec::{send_until_failed, wait_for_fates};
 use support::{PATIENCE, assert_one_fate_each, send, wait_until};
 
 const NAME: &str = "splunk.test";
@@ -44,10 +43,10 @@ impl Zone {
     }
 
     /// Splunk under this name, at this port.
-    fn splunk(&self, port: u16) -> Splunk {
+    fn splunk(&self, port: u16, age_max: Duration) -> Splunk {
         let zone = self.clone();
         let mut http = HttpConfig::default();
-        (http.timeout, http.compression, http.connection_age_max) = (TIMEOUT, Compression::None, AGE_MAX);
+        (http.timeout, http.compression, http.connection_age_max) = (TIMEOUT, Compression::None, age_max);
         http.resolver = Resolver::new(move |host, port| match *zone.0.lock().unwrap() {
             Some(address) if host == NAME => Ok(vec![(address, port).into()]),
             _ => Err(io::Error::other("no such host is known")),
@@ -63,7 +62,7 @@ fn a_change_of_the_address_moves_the_traffic_under_load() {
     assert!(old.address().port() == new.address().port() && old.address() != new.address());
     let zone = Zone::new(old.address().ip());
     let letter = Letter::new();
-    let forwarder = builder(zone.splunk(address.port()), &letter).batch_size(10).senders(3).start().unwrap();
+    let forwarder = builder(zone.splunk(address.port(), AGE_MAX), &letter).batch_size(10).senders(3).start().unwrap();
     let emitter = forwarder.emitter();
     let mut sent = send(&emitter, 2_000);
     assert!(old.wait_until(PATIENCE, |counts| counts.connections >= 3), "{:?}", old.counts());
@@ -97,7 +96,7 @@ fn a_machine_that_dies_and_is_replaced_under_its_name_misses_nothing() {
     let (old, new) = (receiver_at(address), receiver_at((free_address().ip(), address.port()).into()));
     let zone = Zone::new(old.address().ip());
     let letter = Letter::new();
-    let forwarder = builder(zone.splunk(address.port()), &letter).start().unwrap();
+    let forwarder = builder(zone.splunk(address.port(), AGE_MAX), &letter).start().unwrap();
     let emitter = forwarder.emitter();
     let mut sent = send(&emitter, 1_000);
     wait_for_fates(&forwarder, sent.len());
@@ -116,10 +115,10 @@ fn a_machine_that_dies_and_is_replaced_under_its_name_misses_nothing() {
 #[test]
 fn a_name_that_stops_resolving_is_an_outage_and_loses_nothing() {
     let receiver = receiver(&[]);
-    let SocketAddr::V4(address) = receiver.address() else { unreachable!("it listens on 127.0.0.1") };
-    let zone = Zone::new((*address.ip()).into());
+    let address = receiver.address();
+    let zone = Zone::new(address.ip());
     let letter = Letter::new();
-    let forwarder = builder(zone.splunk(address.port()), &letter).start().unwrap();
+    let forwarder = builder(zone.splunk(address.port(), AGE_MAX), &letter).start().unwrap();
     let emitter = forwarder.emitter();
     let mut sent = send(&emitter, 1_000);
     wait_for_fates(&forwarder, sent.len());
@@ -127,17 +126,41 @@ fn a_name_that_stops_resolving_is_an_outage_and_loses_nothing() {
     zone.set(None);
     std::thread::sleep(AGE_MAX);
     sent.extend(send(&emitter, 2_000));
-    // More often than any batch may be charged with, and with the evidence of what was delivered before.
+    // More often than any batch may be charged with.
     wait_until(&forwarder, |metrics| metrics.error_counts.get("dns").is_some_and(|times| *times >= 30));
     let health = forwarder.health();
     assert!(!health.healthy && health.error_message.unwrap().contains("no such host is known"));
     assert!(forwarder.metrics().events_failed == 0 && letter.records().is_empty());
 
-    zone.set(Some((*address.ip()).into()));
+    zone.set(Some(address.ip()));
     wait_for_fates(&forwarder, sent.len());
     assert!(forwarder.health().healthy);
     let report = forwarder.drain(PATIENCE);
     assert!(report.all_delivered() && letter.records().is_empty(), "{report}");
     assert!(ids(&[&receiver]).values().all(|times| *times == 1));
+    assert_balanced(&sent, &receiver, &letter, &report);
+}
+
+/// One sender has to connect anew and finds no address, while what others deliver over the connections that they have
+/// seems to speak against its events.
+#[test]
+fn a_sender_that_finds_no_address_charges_no_event_with_it() {
+    let receiver = receiver(&[]);
+    let zone = Zone::new(receiver.address().ip());
+    let letter = Letter::new();
+    let splunk = zone.splunk(receiver.address().port(), Duration::from_secs(60));
+    let forwarder = builder(splunk, &letter).senders(2).batch_size(5).start().unwrap();
+    let mut sent = send(&forwarder.emitter(), 500);
+    wait_for_fates(&forwarder, sent.len());
+    zone.set(None);
+    receiver.set_faults(faults(&["reset:first=1"]));
+    let before = forwarder.metrics().events_sent;
+    send_until_failed(&forwarder, "dns", 60, &mut sent);
+    assert!(forwarder.metrics().events_sent > before, "another sender delivers");
+    assert!(forwarder.metrics().events_failed == 0 && letter.records().is_empty());
+    zone.set(Some(receiver.address().ip()));
+    wait_for_fates(&forwarder, sent.len());
+    let report = forwarder.drain(PATIENCE);
+    assert!(report.all_delivered() && letter.records().is_empty(), "{report}");
     assert_balanced(&sent, &receiver, &letter, &report);
 }
