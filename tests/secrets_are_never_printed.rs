@@ -121,7 +121,7 @@ fn a_token_from_a_file_is_hidden_while_it_changes() {
     let tokens = [format!("a-{TOKEN}"), format!("b-{TOKEN}"), format!("c-{TOKEN}")];
     std::fs::write(&path, &tokens[0]).unwrap();
     let letter = Letter::new();
-    let destination = Splunk::token_file(parrot("403 Forbidden"), &path).unwrap().timeout(hec::TIMEOUT);
+    let destination = Splunk::token_file(parrot("403 Forbidden"), &path).unwrap().timeout(Duration::from_secs(10));
     assert_hidden("splunk", &format!("{destination:?}"));
     let forwarder = builder(destination, &letter).start().unwrap();
     send(&forwarder.emitter(), 200);
