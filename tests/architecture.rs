@@ -8,6 +8,29 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 const PUBLIC_ITEMS_BELOW: usize = 40;
 const FORBIDDEN_NAMES: [&str; 7] = ["util", "utils", "common", "manager", "helper", "helpers", "impl"];
+/// Who may look at the wall clock, and what for. Ages, deadlines and waits are monotonic: a step of the clock moves none.
+const WALL_CLOCK: [(&str, &str); 9] = [
+    ("cli/log.rs", "a line of the log says when"),
+    ("dead_letter.rs", "a record says when it was written"),
+    ("engine/emitter.rs", "an event begins"),
+    ("event/builder.rs", "an event begins"),
+    ("event/clock.rs", "the clock"),
+    ("event/mod.rs", "an event begins"),
+    ("event/serde/read.rs", "an event without an id gets one"),
+    ("event/timestamp.rs", "the type of an event's time"),
+    ("siem/splunk/mod.rs", "a channel's name is a generated id"),
+];
+/// What reads the wall clock; and the plain `now()`, which is the clock of the room `event` and gives both times.
+const WALL_CLOCK_READS: [&str; 8] = [
+    "SystemTime",
+    "Timestamp::now",
+    "Zoned::now",
+    "ClockId::Realtime",
+    ".wall",
+    ".modified()",
+    ".accessed()",
+    ".created()",
+];
 const RUNTIMES: [&str; 11] = [
     "tokio",
     "async-std",
@@ -135,6 +158,27 @@ fn inside_a_room_no_file_depends_on_itself_by_a_detour() {
             open.extend(below.filter(|name| reached.insert((*name).clone())).cloned());
         }
         assert!(!reached.contains(file), "{}: {file} depends on itself by way of {reached:?}", folder.display());
+    }
+}
+
+/// Each use is known with its purpose, and none is an age, a deadline or a wait.
+#[test]
+fn nothing_is_timed_by_the_wall_clock() {
+    let is_plain = |before: &str| !before.ends_with(|letter: char| letter.is_alphanumeric() || ":._".contains(letter));
+    let reads = |text: &str| {
+        let code = code(text);
+        let calls_now = code.match_indices("now()").any(|(at, _)| is_plain(&code[..at]));
+        calls_now || WALL_CLOCK_READS.iter().any(|read| code.contains(read))
+    };
+    let found = sources().into_iter().filter(|(_, text)| reads(text)).map(|(path, _)| path);
+    let found: Vec<String> = found.map(|path| path.to_str().unwrap().to_owned()).collect();
+    let known: Vec<&str> = WALL_CLOCK.iter().map(|(path, _)| *path).collect();
+    assert_eq!(found, known, "a file looks at the wall clock: say here what for, or that it does not any more");
+    // An event's own time is text to be written: who times things does not read it.
+    for (path, text) in sources() {
+        let times_things = ["engine", "policy", "ledger", "net", "input"].contains(&room_of(&path).as_str());
+        let reads = [".unix_nanos()", ".timestamp()", ".timestamp "].iter().any(|read| code(&text).contains(read));
+        assert!(!(times_things && reads), "{} reads an event's time", path.display());
     }
 }
 

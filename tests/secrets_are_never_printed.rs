@@ -112,6 +112,33 @@ fn a_destination_that_repeats_the_token_does_not_get_it_printed() {
     assert_hidden("log", &logged());
 }
 
+/// The one that was sent is hidden, not the one that the file holds by then.
+#[test]
+fn a_token_from_a_file_is_hidden_while_it_changes() {
+    collect_logs();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let tokens = [format!("a-{TOKEN}"), format!("b-{TOKEN}"), format!("c-{TOKEN}")];
+    std::fs::write(&path, &tokens[0]).unwrap();
+    let letter = Letter::new();
+    let destination = Splunk::token_file(parrot("403 Forbidden"), &path).unwrap().timeout(Duration::from_secs(10));
+    assert_hidden("splunk", &format!("{destination:?}"));
+    let forwarder = builder(destination, &letter).start().unwrap();
+    send(&forwarder.emitter(), 200);
+    for (round, token) in (1..).zip(tokens.iter().cycle().take(30)) {
+        let next = folder.path().join("next");
+        std::fs::write(&next, token).unwrap();
+        std::fs::rename(next, &path).unwrap();
+        wait_until(&forwarder, |metrics| metrics.batches_failed >= round);
+        assert_hidden("health", &format!("{:?} {:?}", forwarder.health(), forwarder.health_check()));
+    }
+    forwarder.drain(Duration::from_millis(200));
+    let dead = std::fs::read_to_string(&letter.path).unwrap();
+    assert!(dead.contains("refused authorization: Splunk …"), "it did repeat it: {dead}");
+    assert_hidden("dead letter", &dead);
+    assert_hidden("log", &logged());
+}
+
 #[test]
 fn nothing_that_is_made_of_a_token_shows_it() {
     collect_logs();

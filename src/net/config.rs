@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::Resolver;
+
 /// The longest timeout or age: a day. It keeps every deadline within its type.
 pub(super) const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How requests are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpConfig {
     /// How long a whole exchange may take, from the name's resolution to the last byte of the answer; 1 ms to a day.
@@ -25,6 +27,8 @@ pub struct HttpConfig {
     /// After this age a connection is replaced, so that a load balancer can balance and a change in DNS is seen; up to
     /// a day. Default 5 minutes.
     pub connection_age_max: Duration,
+    /// Who finds the addresses of the host, anew for each connection. Default: the system.
+    pub resolver: Resolver,
 }
 
 impl Default for HttpConfig {
@@ -36,6 +40,7 @@ impl Default for HttpConfig {
             compression: Compression::Gzip,
             compression_bytes_min: 1024,
             connection_age_max: Duration::from_secs(300),
+            resolver: Resolver::default(),
         }
     }
 }
@@ -72,6 +77,7 @@ impl HttpConfig {
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(default.compression_bytes_min),
             connection_age_max: default.connection_age_max,
+            resolver: default.resolver,
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Making a TCP connection: resolve, then try each address, all of it interruptible.
+//! Making a TCP connection: resolve, then try each address, all of it interruptible. Nothing is remembered of the
+//! connection before, so that each new one follows the name.
 //!
 //! Neither name resolution nor a connect can be called off, so a thread does both while the caller waits for it, for
 //! the stop and for the deadline, whichever comes first. One short thread a connection, none a request; one that is
 //! left behind ends by itself when the system gives up.
 
-use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, select};
 
-use super::{BaseUrl, HttpError, HttpErrorKind, Stop};
+use super::{BaseUrl, HttpError, HttpErrorKind, Resolver, Stop};
 
 /// Connects to the URL's host and port before `deadline`.
-pub(super) fn dial(url: &BaseUrl, deadline: Instant, stop: &Stop) -> Result<TcpStream, HttpError> {
+pub(super) fn dial(url: &BaseUrl, resolver: &Resolver, deadline: Instant, stop: &Stop) -> Result<TcpStream, HttpError> {
     let (done, made) = bounded(1);
     let is_resolved = Arc::new(AtomicBool::new(false));
     let (host, port) = (url.bare_host().to_owned(), url.port());
-    let resolved = Arc::clone(&is_resolved);
+    let (resolver, resolved) = (resolver.clone(), Arc::clone(&is_resolved));
     let work = move || {
-        let connected = resolve(&host, port).and_then(|addresses| {
+        let connected = resolve(&resolver, &host, port).and_then(|addresses| {
             // Relaxed: it only chooses the word for a timeout.
             resolved.store(true, Ordering::Relaxed);
             connect(&addresses, deadline)
@@ -45,9 +45,8 @@ pub(super) fn dial(url: &BaseUrl, deadline: Instant, stop: &Stop) -> Result<TcpS
     }
 }
 
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpError> {
-    let found: io::Result<Vec<SocketAddr>> = (host, port).to_socket_addrs().map(Iterator::collect);
-    match found {
+fn resolve(resolver: &Resolver, host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpError> {
+    match resolver.resolve(host, port) {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
         Ok(_) => Err(HttpError::new(HttpErrorKind::Dns, format!("{host} has no address"))),
         Err(error) => Err(HttpError::new(HttpErrorKind::Dns, format!("{host}: {error}"))),
@@ -77,4 +76,144 @@ fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Htt
 
 fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use crossbeam_channel::Receiver;
+
+    use super::*;
+    use crate::net::script::{Request, Script, reply, serve};
+    use crate::net::{Http, HttpConfig};
+
+    const NAMED: &str = "http://siem.test:8088";
+
+    /// What a name stands for, as the test says at each moment, and how often it was asked.
+    #[derive(Clone, Default)]
+    struct Zone(Arc<Mutex<(Vec<SocketAddr>, u32)>>);
+
+    impl Zone {
+        fn point_to(&self, scripts: &[&Script]) {
+            let addresses = scripts.iter().map(|script| script.url.trim_start_matches("http://").parse().unwrap());
+            self.0.lock().unwrap().0 = addresses.collect();
+        }
+
+        fn asked(&self) -> u32 {
+            self.0.lock().unwrap().1
+        }
+
+        fn resolver(&self) -> Resolver {
+            let zone = self.clone();
+            Resolver::new(move |host, port| {
+                assert_eq!((host, port), ("siem.test", 8088));
+                let mut zone = zone.0.lock().unwrap();
+                zone.1 += 1;
+                Ok(zone.0.clone())
+            })
+        }
+    }
+
+    fn named(name: &'static str) -> Script {
+        // Asked to end, it closes without a word.
+        serve(move |request: &Request, stream| match request.body.as_slice() {
+            b"end" => Err(io::ErrorKind::Other.into()),
+            _ => reply(stream, "200 OK", name.as_bytes()),
+        })
+    }
+
+    fn client(resolver: Resolver, age_max: Duration) -> Http {
+        let timeout = Duration::from_secs(5);
+        let config = HttpConfig { timeout, connection_age_max: age_max, resolver, ..HttpConfig::default() };
+        Http::new(&NAMED.parse().unwrap(), &config, &Stop::new()).unwrap()
+    }
+
+    fn answered_by(http: &mut Http) -> String {
+        String::from_utf8(http.post("/", &[], b"body").unwrap().body).unwrap()
+    }
+
+    /// T20, at each of the two ways in which a connection ends.
+    #[test]
+    fn each_new_connection_asks_for_the_address_again() {
+        let (one, other, zone) = (named("one"), named("other"), Zone::default());
+        zone.point_to(&[&one]);
+        let mut http = client(zone.resolver(), Duration::from_secs(60));
+        assert_eq!((answered_by(&mut http), answered_by(&mut http), zone.asked()), ("one".into(), "one".into(), 1));
+        zone.point_to(&[&other]);
+        assert_eq!((answered_by(&mut http), zone.asked()), ("one".into(), 1), "a connection that stands is kept");
+        assert_eq!(http.post("/", &[], b"end").unwrap_err().kind(), HttpErrorKind::Reset);
+        assert_eq!((answered_by(&mut http), zone.asked()), ("other".into(), 2));
+
+        zone.point_to(&[&one]);
+        let mut http = client(zone.resolver(), Duration::ZERO);
+        assert_eq!(answered_by(&mut http), "one");
+        zone.point_to(&[&other]);
+        assert_eq!((answered_by(&mut http), zone.asked()), ("other".into(), 4));
+    }
+
+    #[test]
+    fn an_address_where_nobody_listens_is_passed_over() {
+        let (gone, here, zone) = (named("gone"), named("here"), Zone::default());
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        zone.point_to(&[&Script { url: format!("http://{free}"), ..gone }, &here]);
+        assert_eq!(answered_by(&mut client(zone.resolver(), Duration::ZERO)), "here");
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_not_resolved_until_it_has_one() {
+        let (script, zone) = (named("here"), Zone::default());
+        let mut http = client(zone.resolver(), Duration::from_secs(60));
+        for asked in 1..4 {
+            assert_eq!(http.post("/", &[], b"body").unwrap_err().kind(), HttpErrorKind::Dns);
+            assert_eq!(zone.asked(), asked);
+        }
+        zone.point_to(&[&script]);
+        assert_eq!(answered_by(&mut http), "here");
+
+        let fails = Resolver::new(|_, _| Err(io::Error::other("SERVFAIL")));
+        let error = client(fails, Duration::ZERO).get("/", &[]).unwrap_err();
+        assert_eq!((error.kind(), error.words()), (HttpErrorKind::Dns, "siem.test: SERVFAIL"));
+    }
+
+    fn hanging() -> (Resolver, crossbeam_channel::Sender<()>, Receiver<()>) {
+        let ((release, held), (enter, entered)) = (bounded::<()>(0), bounded(1));
+        let resolver = Resolver::new(move |_, _| {
+            enter.send(()).unwrap();
+            assert!(held.recv().is_err(), "it ends by the release alone");
+            Ok(Vec::new())
+        });
+        (resolver, release, entered)
+    }
+
+    #[test]
+    fn a_resolver_that_hangs_holds_nobody_beyond_the_timeout_or_the_stop() {
+        let (resolver, _release, _entered) = hanging();
+        let began = Instant::now();
+        let deadline = began + Duration::from_millis(100);
+        let error = dial(&NAMED.parse().unwrap(), &resolver, deadline, &Stop::new()).unwrap_err();
+        assert_eq!(error.kind(), HttpErrorKind::Dns);
+        assert!(began.elapsed() >= Duration::from_millis(100) && began.elapsed() < Duration::from_secs(1));
+
+        let (resolver, _release, entered) = hanging();
+        let (stop, deadline) = (Stop::new(), Instant::now() + Duration::from_secs(60));
+        let theirs = stop.clone();
+        let caller = thread::spawn(move || dial(&NAMED.parse().unwrap(), &resolver, deadline, &theirs).map(drop));
+        entered.recv().unwrap();
+        stop.stop();
+        let stopped = Instant::now();
+        assert_eq!(caller.join().unwrap().unwrap_err().kind(), HttpErrorKind::Unreachable);
+        assert!(stopped.elapsed() < Duration::from_millis(500));
+    }
+
+    /// It runs on a thread of its own: nobody but the request learns of it.
+    #[test]
+    fn a_resolver_that_panics_is_a_connection_that_failed() {
+        let panics = Resolver::new(|_, _| std::panic::resume_unwind(Box::new("of the test's own")));
+        let mut http = client(panics, Duration::ZERO);
+        for _ in 0..2 {
+            assert_eq!(http.get("/", &[]).unwrap_err().kind(), HttpErrorKind::Unreachable);
+        }
+    }
 }

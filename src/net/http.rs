@@ -99,10 +99,11 @@ impl Http {
         if stop.is_stopped() {
             return Err(HttpError::stopped_before_sending());
         }
-        let config = config.in_range();
+        let config = config.clone().in_range();
         let (cut, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let dialer = Dialer {
             url: base.clone(),
+            resolver: config.resolver.clone(),
             stop: stop.clone(),
             age_max: config.connection_age_max,
             cut: Arc::clone(&cut),

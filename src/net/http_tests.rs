@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, RootCerts};
 
 use super::dial::dial;
 use super::script::{self, Request, Script, hang, play, reply, serve};
-use super::{Compression, Http, HttpConfig, HttpErrorKind, Stop, tls};
+use super::{Compression, Http, HttpConfig, HttpErrorKind, Resolver, Stop, tls};
 
 fn config(timeout_ms: u64) -> HttpConfig {
     let timeout = Duration::from_millis(timeout_ms);
@@ -210,7 +210,7 @@ fn a_connect_without_an_answer_ends_at_its_own_timeout_and_at_a_stop() {
     let stop = Stop::new();
     let (theirs, address) = (stop.clone(), url.parse().unwrap());
     let deadline = Instant::now() + Duration::from_secs(30);
-    let caller = thread::spawn(move || dial(&address, deadline, &theirs).map(drop));
+    let caller = thread::spawn(move || dial(&address, &Resolver::default(), deadline, &theirs).map(drop));
     stop.stop();
     let stopped = Instant::now();
     let error = caller.join().unwrap().unwrap_err();
@@ -388,7 +388,7 @@ fn a_certificate_is_verified_unless_told_otherwise() {
     assert!(refused.words().contains("UnknownIssuer"), "{refused}");
 
     let plain = HttpConfig { compression: Compression::None, ..config(5000) };
-    let mut careless = client(&script.url, &HttpConfig { verify_ssl: false, ..plain });
+    let mut careless = client(&script.url, &HttpConfig { verify_ssl: false, ..plain.clone() });
     let before = script.connections();
     for _ in 0..5 {
         let answer = careless.post("/", &[], &body).unwrap();

@@ -14,20 +14,20 @@ use std::time::{Duration, Instant};
 use rustix::net::RecvFlags;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, ShutdownHandle, Transport,
 };
 
 use super::config::DURATION_MAX;
 use super::dial::dial;
-use super::{BaseUrl, HttpError, Stop};
+use super::{BaseUrl, HttpError, Resolver, Stop};
 
 /// Answers at once and nothing: the client asks for every request, but a name is resolved where a connection is made.
 #[derive(Debug)]
 pub(super) struct ResolvedLater;
 
-impl Resolver for ResolvedLater {
+impl resolver::Resolver for ResolvedLater {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         Ok(self.empty())
     }
@@ -36,6 +36,7 @@ impl Resolver for ResolvedLater {
 /// Makes connections to one destination.
 pub(super) struct Dialer {
     pub(super) url: BaseUrl,
+    pub(super) resolver: Resolver,
     pub(super) stop: Stop,
     pub(super) age_max: Duration,
     /// Set by a socket whose peer closed it while we were sending.
@@ -49,7 +50,7 @@ impl Connector for Dialer {
     type Out = <RustlsConnector as Connector<Socket>>::Out;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        let stream = Arc::new(dial(&self.url, deadline(details.timeout), &self.stop)?);
+        let stream = Arc::new(dial(&self.url, &self.resolver, deadline(details.timeout), &self.stop)?);
         let closing: Weak<TcpStream> = Arc::downgrade(&stream);
         let handle: Weak<dyn ShutdownHandle> = closing;
         (details.register_shutdown)(handle).map_err(|_| HttpError::stopped_before_sending())?;

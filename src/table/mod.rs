@@ -15,7 +15,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub(crate) use place::SecretPlace;
+pub(crate) use place::{SecretPlace, secret_of_variable};
 pub(crate) use problems::Problems;
 
 /// Where something stands in the file, in bytes.

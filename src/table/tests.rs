@@ -4,6 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::secret::SecretFile;
 
 /// Reads `text` with `read` and answers what is displayed.
 fn problems_of(text: &str, read: impl FnOnce(&mut Table<'_>, &mut Problems)) -> String {
@@ -46,7 +47,7 @@ fn every_type_is_read() {
     });
     right("a = { env = 'TOKEN' }\nb.file = 'token.txt'", |table, problems| {
         assert_eq!(table.take_secret_place("a", problems), Some(SecretPlace::Env("TOKEN".to_owned())));
-        assert_eq!(table.take_secret_place("b", problems), Some(SecretPlace::File("token.txt".into())));
+        assert_eq!(table.take_secret_place("b", problems), Some(SecretPlace::File(SecretFile::new("token.txt"))));
     });
     right("a = 'none'\nb = { path = 'x' }", |table, problems| {
         assert!(matches!(table.take_table_or("a", "none", "", problems), Some(TableOrWord::Word)));

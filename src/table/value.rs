@@ -7,6 +7,7 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::{At, Problems, SecretPlace, Table, Taken, nearest, size};
+use crate::secret::SecretFile;
 
 impl<'t> Table<'t> {
     pub(crate) fn take_bool(&mut self, key: &'static str, problems: &mut Problems) -> Option<bool> {
@@ -236,7 +237,9 @@ impl<'t> Table<'t> {
                 }
             },
             (None, Some(file)) => match file.value {
-                DeValue::String(path) if !path.is_empty() => Some(SecretPlace::File(path.into_owned().into())),
+                DeValue::String(path) if !path.is_empty() => {
+                    Some(SecretPlace::File(SecretFile::new(path.into_owned())))
+                }
                 other => file.at.wrong_type(&other, "the path of a file", &help, problems),
             },
             (Some(_), Some(_)) => {

@@ -14,7 +14,7 @@ use siem_forward::receiver::{Fault, Receiver, ReceiverConfig};
 use siem_forward::siem::Splunk;
 use siem_forward::{Builder, DeadLetterConfig, EventId, Forwarder, Report, RetryConfig, Snapshot};
 
-use super::support::{PATIENCE, assert_one_fate_each, dead_letter};
+use super::support::{PATIENCE, assert_one_fate_each, dead_letter, send};
 
 pub const TOKEN: &str = "5f0c3a1e-planted-token-that-nobody-prints";
 
@@ -107,6 +107,17 @@ pub fn assert_balanced(sent: &[EventId], receiver: &Receiver, letter: &Letter, r
     let counts = receiver.counts();
     assert_eq!((counts.unindexed, counts.without_id), (0, 0), "{counts:?}");
     assert_one_fate_each(sent, &ids(&[receiver]), &letter.records(), report);
+}
+
+/// Keeps the senders busy until requests have failed so often for this cause; `sent` gets the ids.
+pub fn send_until_failed(forwarder: &Forwarder, cause: &str, times: u64, sent: &mut Vec<EventId>) {
+    let deadline = Instant::now() + PATIENCE;
+    let emitter = forwarder.emitter();
+    while forwarder.metrics().error_counts.get(cause).is_none_or(|found| *found < times) {
+        assert!(Instant::now() < deadline, "never: {:?}", forwarder.metrics());
+        sent.extend(send(&emitter, 5));
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Waits until these events are delivered or have failed for good.

@@ -24,16 +24,17 @@ pub(super) fn check(splunk: &Splunk, connection: &mut SplunkConnection) -> Healt
 }
 
 fn examine(splunk: &Splunk, connection: &mut SplunkConnection) -> Result<(), String> {
+    connection.authorization = splunk.token.current();
     let answer = connection.http.get(HEALTH_PATH, &[]).map_err(|error| unreachable(splunk, &error))?;
     // Other answers leave it to the token's test to say what is wrong: not every collector has this page.
     if answer.status == 429 || answer.status >= 500 {
-        let words = Reply::of(&answer, splunk.token.expose()).words;
+        let words = Reply::of(&answer, connection.authorization.token()).words;
         return Err(format!("Splunk takes no events now: {words} (http {})", answer.status));
     }
     let answer = Splunk::post(connection, b"").map_err(|error| unreachable(splunk, &error))?;
-    let reply = Reply::of(&answer, splunk.token.expose());
+    let reply = Reply::of(&answer, connection.authorization.token());
     let words = reply.words;
-    match (answer.status, reply.code, read(&answer, splunk.sent(0, 0))) {
+    match (answer.status, reply.code, read(&answer, connection.sent(0, 0))) {
         (400, Some(5), _) | (_, _, Verdict::Accept) => Ok(()),
         (401 | 403, ..) | (400, Some(1..=4 | 21 | 22), _) => Err(format!(
             "Splunk refuses the token: {words}; check it under Settings > Data inputs > HTTP Event Collector"

@@ -1,8 +1,8 @@
 //! Splunk's keys of the configuration file.
 
-use super::{Splunk, bare, base};
+use super::{Splunk, Token, base};
 use crate::net::HttpConfig;
-use crate::table::{Problems, Table};
+use crate::table::{Problems, SecretPlace, Table, secret_of_variable};
 
 impl Splunk {
     /// Takes Splunk's keys out of a pipeline's table, and fetches the token from its place.
@@ -19,13 +19,16 @@ impl Splunk {
             }
         });
         let token = table.take_secret_place("token", problems).and_then(|place| {
-            let read = place.read().map_err(|error| (error.to_string(), "put the token there, or name another place"));
-            let token =
-                read.and_then(|token| bare(token).map_err(|error| (error.to_string(), "put the bare token there")));
+            let token = match place {
+                SecretPlace::File(file) => Token::of_file(file).map_err(|error| error.to_string()),
+                SecretPlace::Env(name) => secret_of_variable(&name)
+                    .map_err(|error| error.to_string())
+                    .and_then(|token| Token::fixed(token).map_err(|error| error.to_string())),
+            };
             match token {
                 Ok(token) => Some(token),
-                Err((what, help)) => {
-                    table.blame("token", &what, help, problems);
+                Err(what) => {
+                    table.blame("token", &what, "put the bare token there, or name another place", problems);
                     None
                 }
             }

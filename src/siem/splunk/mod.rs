@@ -9,20 +9,22 @@ mod health;
 #[cfg(feature = "cli")]
 mod keys;
 mod read;
+mod token;
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
-
-use zeroize::Zeroizing;
 
 use super::{FormatError, Health, Siem, Verdict};
 use crate::batch::{Batch, Shape};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::net::{Answer, BaseUrl, Compression, Http, HttpConfig, HttpError, InvalidUrl, Stop};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretFile};
 
 use envelope::Envelope;
 use read::{Sent, read};
+use token::{Authorization, Token};
 
 const EVENT_PATH: &str = "/services/collector/event";
 const HEALTH_PATH: &str = "/services/collector/health";
@@ -42,7 +44,7 @@ const SHAPE: Shape =
 /// ```
 pub struct Splunk {
     url: BaseUrl,
-    token: Secret,
+    token: Token,
     http: HttpConfig,
     envelope: Envelope,
 }
@@ -56,11 +58,24 @@ impl Splunk {
     /// # Errors
     /// When the URL is no base URL, or the token is empty or holds what no header can hold.
     pub fn new(url: impl AsRef<str>, token: impl Into<Secret>) -> Result<Self, SplunkError> {
-        let (url, token) = (base(url.as_ref())?, bare(token.into())?);
+        let (url, token) = (base(url.as_ref())?, Token::fixed(token.into())?);
         Ok(Self::of(url, token))
     }
 
-    fn of(url: BaseUrl, token: Secret) -> Self {
+    /// The same with the token in a file, with or without a line end after it, which is read again for each new
+    /// connection and after the token was refused: whoever replaces the file changes the token without a restart.
+    ///
+    /// While the file cannot be read, is empty or holds something else, no connection is made and events wait as while a
+    /// token is refused; [`Forwarder::health`](crate::Forwarder::health) says so and names the file.
+    ///
+    /// # Errors
+    /// When the URL is no base URL, or the file holds no token now.
+    pub fn token_file(url: impl AsRef<str>, path: impl Into<PathBuf>) -> Result<Self, SplunkError> {
+        let (url, token) = (base(url.as_ref())?, Token::of_file(SecretFile::new(path))?);
+        Ok(Self::of(url, token))
+    }
+
+    fn of(url: BaseUrl, token: Token) -> Self {
         Self { url, token, http: HttpConfig::default(), envelope: Envelope::of_this_machine() }
     }
 
@@ -121,10 +136,6 @@ impl Splunk {
         ];
         connection.http.post(EVENT_PATH, &headers, body)
     }
-
-    fn sent(&self, events: usize, bytes: usize) -> Sent<'_> {
-        Sent { events, bytes, token: self.token.expose() }
-    }
 }
 
 fn base(url: &str) -> Result<BaseUrl, SplunkError> {
@@ -166,7 +177,7 @@ impl Siem for Splunk {
         let http = Http::new(&self.url, &self.http, stop).map_err(|error| Verdict::retry(error.into()))?;
         Ok(SplunkConnection {
             http,
-            authorization: Zeroizing::new(format!("Splunk {}", self.token.expose())),
+            authorization: self.token.read_again()?,
             channel: EventId::generate(Timestamp::now()).to_string(),
         })
     }
@@ -178,8 +189,9 @@ impl Siem for Splunk {
     }
 
     fn send_batch(&self, connection: &mut SplunkConnection, batch: &Batch) -> Verdict {
+        connection.authorization = self.token.current();
         match Self::post(connection, batch.body()) {
-            Ok(answer) => read(&answer, self.sent(batch.len(), batch.body().len())),
+            Ok(answer) => read(&answer, connection.sent(batch.len(), batch.body().len())),
             Err(error) => Verdict::retry(error.into()),
         }
     }
@@ -202,9 +214,15 @@ impl fmt::Debug for Splunk {
 /// One sender's connection to Splunk, with a channel of its own.
 pub struct SplunkConnection {
     http: Http,
-    authorization: Zeroizing<String>,
+    authorization: Arc<Authorization>,
     /// A GUID that stands for this sender; needed where the token has indexer acknowledgement on.
     channel: String,
+}
+
+impl SplunkConnection {
+    fn sent(&self, events: usize, bytes: usize) -> Sent<'_> {
+        Sent { events, bytes, token: self.authorization.token() }
+    }
 }
 
 impl fmt::Debug for SplunkConnection {
@@ -226,6 +244,9 @@ pub enum SplunkError {
     /// There is no token.
     #[error("the token is empty")]
     EmptyToken,
+    /// The token's file holds no token; says which file and why.
+    #[error("{0}")]
+    TokenFile(String),
     /// The token cannot stand in a header.
     #[error("the token holds a space, a line end or another character that no token has")]
     TokenCharacters,

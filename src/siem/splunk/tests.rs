@@ -1,5 +1,6 @@
 //! Recorded answers and what they mean, secrets that stay unseen, and health.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -214,6 +215,33 @@ fn the_token_is_never_shown() {
     let echo = format!(r#"{{"text":"token {TOKEN} is unknown","code":4}}"#);
     assert_eq!(read_of(403, &echo, 1, 9), Verdict::Halt(cause(403, "token … is unknown (code 4)")));
     assert!(!format!("{:?}", read_of(502, &format!("Authorization: Splunk {TOKEN}"), 1, 9)).contains(TOKEN));
+}
+
+/// While a request is under way the file changes, and another sender connects: the one that was sent is still hidden.
+#[test]
+fn the_token_that_was_sent_is_hidden_whatever_the_file_holds_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, TOKEN).unwrap();
+    let (theirs, replaced): (Arc<OnceLock<Arc<Splunk>>>, _) = (Arc::default(), path.clone());
+    let splunk = Arc::clone(&theirs);
+    let script = serve(move |request, stream| {
+        std::fs::write(&replaced, "a-new-one").unwrap();
+        splunk.get().unwrap().connect(&Stop::new()).unwrap();
+        let echo = format!(r#"{{"text":"{} is unknown","code":4}}"#, request.header("authorization").unwrap());
+        reply(stream, "403 Forbidden", echo.as_bytes())
+    });
+    let splunk = Arc::new(Splunk::token_file(&script.url, &path).unwrap().timeout(Duration::from_secs(5)));
+    theirs.set(Arc::clone(&splunk)).unwrap();
+    let mut connection = splunk.connect(&Stop::new()).unwrap();
+    let event = AuditEvent::builder(EventType::UserLogin, Severity::Low).build();
+    for _ in 0..2 {
+        let verdict = splunk.send_event(&mut connection, &event);
+        assert_eq!(verdict, Verdict::Halt(cause(403, "Splunk … is unknown (code 4)")));
+    }
+    let sent: Vec<_> =
+        script.requests.try_iter().map(|request| request.header("authorization").unwrap().to_owned()).collect();
+    assert_eq!(sent, [format!("Splunk {TOKEN}"), "Splunk a-new-one".to_owned()], "all show the one that was read last");
 }
 
 fn collector(answer: fn(&str) -> (&'static str, &'static str)) -> Script {
