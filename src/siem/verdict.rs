@@ -56,6 +56,8 @@ impl Verdict {
 pub struct Partial {
     pub(crate) rejected: Vec<(usize, Cause)>,
     pub(crate) resend: Vec<usize>,
+    /// Of these, those that go as a batch of their own, and as possible duplicates.
+    pub(crate) apart: Vec<usize>,
     pub(crate) retry: Option<(Option<Duration>, Cause)>,
 }
 
@@ -76,6 +78,16 @@ impl Partial {
     #[must_use]
     pub fn resend(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
         self.resend.extend(indices);
+        self
+    }
+
+    /// These may be held, and the destination will never say so: they go again as a batch of their own, apart from those
+    /// of [`resend`](Self::resend), and as possible duplicates.
+    #[must_use]
+    pub fn resend_apart(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
+        let apart = self.apart.len();
+        self.apart.extend(indices);
+        self.resend.extend(self.apart.iter().skip(apart));
         self
     }
 

@@ -31,9 +31,10 @@ impl Splunk {
             }
         });
         let http = HttpConfig::read(table, problems);
+        let ack = table.take_bool("ack", problems).unwrap_or_default();
         let mut text = |key| table.take_string(key, problems);
         let (index, source, sourcetype, host) = (text("index"), text("source"), text("sourcetype"), text("host"));
-        let mut splunk = Self::of(url?, token?).http(http);
+        let mut splunk = Self::of(url?, token?).http(http).ack(ack);
         if let Some(index) = index {
             splunk = splunk.index(index);
         }

@@ -2,8 +2,11 @@
 //!
 //! A batch is one request of concatenated envelopes. Splunk reads them in order and stops at the first that is wrong,
 //! keeping those before it: [`read()`] turns what it says into the fate of each event. A success means that Splunk has
-//! queued the events, not yet that they are indexed: indexer acknowledgement is not asked for.
+//! queued the events, not yet that they are indexed. Where that is not enough, indexer acknowledgement ([`Splunk::ack`])
+//! makes a success a ticket, and [`ack`] asks what became of it, on the [`channel`] that the connection sends on.
 
+mod ack;
+mod channel;
 mod envelope;
 mod health;
 #[cfg(feature = "cli")]
@@ -11,16 +14,18 @@ mod keys;
 mod read;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::{FormatError, Health, Siem, Verdict};
+use super::{FormatError, Health, Siem, Ticket, Verdict};
 use crate::batch::{Batch, Shape};
-use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::event::AuditEvent;
 use crate::net::{Answer, BaseUrl, Compression, Http, HttpConfig, HttpError, InvalidUrl, Stop};
 use crate::secret::Secret;
 
+use channel::Channel;
 use envelope::Envelope;
 use read::{Sent, read};
 
@@ -45,6 +50,10 @@ pub struct Splunk {
     token: Secret,
     http: HttpConfig,
     envelope: Envelope,
+    ack: bool,
+    /// With this token events were taken without a number to ask by: before more are sent, it is asked whether it
+    /// acknowledges. Any sender's connection sets and clears it.
+    doubted: AtomicBool,
 }
 
 impl Splunk {
@@ -61,7 +70,8 @@ impl Splunk {
     }
 
     fn of(url: BaseUrl, token: Secret) -> Self {
-        Self { url, token, http: HttpConfig::default(), envelope: Envelope::of_this_machine() }
+        let envelope = Envelope::of_this_machine();
+        Self { url, token, http: HttpConfig::default(), envelope, ack: false, doubted: AtomicBool::new(false) }
     }
 
     /// The index, which the token must allow. Default, and where empty: the token's own.
@@ -92,6 +102,19 @@ impl Splunk {
         self
     }
 
+    /// Whether events count as delivered only once Splunk acknowledges that they are indexed. Default false: delivered is
+    /// what Splunk has queued, and what it loses before it is indexed nobody hears of.
+    ///
+    /// The token must have indexer acknowledgement (useACK); with one that has not, sending halts and health says why.
+    /// Acknowledgements take seconds, and are awaited without holding up what follows. What is not acknowledged in time, or was
+    /// forgotten by an indexer that was restarted, is sent again, and its events can arrive twice, under the same ids.
+    /// A load balancer must send a client to the same indexer each time, by its address: cookies are not kept.
+    #[must_use]
+    pub fn ack(mut self, ack: bool) -> Self {
+        self.ack = ack;
+        self
+    }
+
     /// How requests are made, all of it.
     #[must_use]
     pub fn http(mut self, http: HttpConfig) -> Self {
@@ -117,13 +140,13 @@ impl Splunk {
         let headers = [
             ("Authorization", connection.authorization.as_str()),
             ("Content-Type", "application/json"),
-            ("X-Splunk-Request-Channel", connection.channel.as_str()),
+            ("X-Splunk-Request-Channel", connection.channel.guid()),
         ];
         connection.http.post(EVENT_PATH, &headers, body)
     }
 
     fn sent(&self, events: usize, bytes: usize) -> Sent<'_> {
-        Sent { events, bytes, token: self.token.expose() }
+        Sent { events, bytes, token: self.token.expose(), ack: self.ack }
     }
 }
 
@@ -163,7 +186,8 @@ impl Siem for Splunk {
         Ok(SplunkConnection {
             http,
             authorization: Zeroizing::new(format!("Splunk {}", self.token.expose())),
-            channel: EventId::generate(Timestamp::now()).to_string(),
+            channel: Channel::new(),
+            silent: channel::guid(),
         })
     }
 
@@ -174,10 +198,18 @@ impl Siem for Splunk {
     }
 
     fn send_batch(&self, connection: &mut SplunkConnection, batch: &Batch) -> Verdict {
-        match Self::post(connection, batch.body()) {
+        if let Err(verdict) = ack::dispel_doubt(self, connection) {
+            return verdict;
+        }
+        let verdict = match Self::post(connection, batch.body()) {
             Ok(answer) => read(&answer, self.sent(batch.len(), batch.body().len())),
             Err(error) => Verdict::retry(error.into()),
-        }
+        };
+        if self.ack { ack::noted(self, &mut connection.channel, verdict) } else { verdict }
+    }
+
+    fn settle(&self, connection: &mut SplunkConnection, tickets: &[Ticket]) -> Vec<(Ticket, Verdict)> {
+        ack::settle(self, connection, tickets)
     }
 
     fn health_check(&self, connection: &mut SplunkConnection) -> Health {
@@ -188,10 +220,11 @@ impl Siem for Splunk {
 /// The token stays unseen.
 impl fmt::Debug for Splunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, token, http, envelope } = self;
+        let Self { url, token, http, envelope, ack, doubted } = self;
         let mut f = f.debug_struct("Splunk");
         f.field("url", &format_args!("{url}")).field("token", token).field("envelope", envelope).field("http", http);
-        f.finish()
+        // Relaxed: shown, not acted upon.
+        f.field("ack", ack).field("doubted", &doubted.load(Ordering::Relaxed)).finish()
     }
 }
 
@@ -199,13 +232,15 @@ impl fmt::Debug for Splunk {
 pub struct SplunkConnection {
     http: Http,
     authorization: Zeroizing<String>,
-    /// A GUID that stands for this sender; needed where the token has indexer acknowledgement on.
-    channel: String,
+    /// What this sender sends on; needed where the token has indexer acknowledgement on, whether we ask for it or not.
+    channel: Channel,
+    /// The name of a channel on which nothing is sent: a question about it takes nobody's acknowledgement away.
+    silent: String,
 }
 
 impl fmt::Debug for SplunkConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SplunkConnection").field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("SplunkConnection").field("channel", &self.channel.guid()).finish_non_exhaustive()
     }
 }
 
