@@ -203,7 +203,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4_096))]
+        #![proptest_config(ProptestConfig::with_cases(1_024))]
 
         /// Restarts and load balancers come as they like: what is acknowledged was indexed, and nothing waits for ever.
         #[test]
