@@ -453,7 +453,9 @@ fn a_token_without_acknowledgement_is_told_where_it_is_asked_for() {
     let enabled = script(|_| ("200 OK", r#"{"acks":{"0":false}}"#));
     assert_eq!(health(&enabled, true), None);
     // Asked about another channel than the one that batches wait in: a true is told once.
-    let asked = enabled.requests.try_iter().last().unwrap();
+    let requests: Vec<_> = enabled.requests.try_iter().collect();
+    let [_, sent, asked] = &requests[..] else { panic!("{requests:?}") };
+    assert_ne!(asked.header("x-splunk-request-channel"), sent.header("x-splunk-request-channel"));
     let channel = asked.head[0].split(['=', ' ']).nth(2).unwrap();
     assert_eq!(asked.header("x-splunk-request-channel"), Some(channel));
     assert_eq!(asked.header("authorization"), Some(&*format!("Splunk {TOKEN}")));
