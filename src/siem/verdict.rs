@@ -56,8 +56,8 @@ impl Verdict {
 pub struct Partial {
     pub(crate) rejected: Vec<(usize, Cause)>,
     pub(crate) resend: Vec<usize>,
-    /// Of these, those that go as a batch of their own, and as possible duplicates.
-    pub(crate) apart: Vec<usize>,
+    /// So many of these, the first, go as a batch of their own, and as possible duplicates.
+    apart: usize,
     pub(crate) retry: Option<(Option<Duration>, Cause)>,
 }
 
@@ -85,10 +85,15 @@ impl Partial {
     /// of [`resend`](Self::resend), and as possible duplicates.
     #[must_use]
     pub fn resend_apart(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
-        let apart = self.apart.len();
-        self.apart.extend(indices);
-        self.resend.extend(self.apart.iter().skip(apart));
+        let before = self.resend.len();
+        drop(self.resend.splice(self.apart..self.apart, indices));
+        self.apart += self.resend.len() - before;
         self
+    }
+
+    /// Of those to resend, the ones that go apart.
+    pub(crate) fn apart(&self) -> &[usize] {
+        self.resend.get(..self.apart).unwrap_or_default()
     }
 
     /// What is to be resent waits first, as after [`Verdict::Retry`].

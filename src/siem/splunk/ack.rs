@@ -28,7 +28,7 @@ pub(super) fn noted(splunk: &Splunk, channel: &mut Channel, verdict: Verdict) ->
     let may_be_taken = match &verdict {
         Verdict::Pending(number) => return Verdict::Pending(channel.taken(number.number())),
         Verdict::Accept => false,
-        Verdict::Partial(partial) => !partial.apart.is_empty(),
+        Verdict::Partial(partial) => !partial.apart().is_empty(),
         Verdict::Retry { cause, .. } => cause.is_ambiguous(),
         // A 400 that names no culprit does not tell what it took before.
         Verdict::Reject(cause) => matches!(cause.kind(), CauseKind::Http(_)),

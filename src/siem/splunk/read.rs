@@ -82,7 +82,7 @@ pub(super) fn read(answer: &Answer, sent: Sent<'_>) -> Verdict {
     let cause = Cause::http(answer.status).words(reply.words.as_str());
     match (answer.status, reply.code) {
         // 24 and 25: taken too, but the queue, or that of acknowledgements, is filling up.
-        (200, Some(0 | 24 | 25)) => taken(reply.ack_id, reply.words, sent.ack),
+        (200, Some(0 | 24 | 25)) => taken(reply.ack_id, &reply.words, sent.ack),
         (400, code) => refused(code, &reply, cause, sent, answer.retry_after),
         (413, _) => Verdict::Reject(Cause::new(CauseKind::TooLarge).words(reply.words)),
         (503, Some(9)) => busy(reply.invalid_event_number, cause, sent, answer.retry_after),
@@ -96,7 +96,7 @@ pub(super) fn read(answer: &Answer, sent: Sent<'_>) -> Verdict {
 }
 
 /// A success: all is queued, and will be indexed. Where that is not enough, the number says when it is.
-fn taken(ack_id: Option<u64>, words: String, ack: bool) -> Verdict {
+fn taken(ack_id: Option<u64>, words: &str, ack: bool) -> Verdict {
     match ack_id {
         _ if !ack => Verdict::Accept,
         Some(number) => Verdict::Pending(Ticket::new(number)),
