@@ -372,6 +372,19 @@ fn tickets_that_are_not_asked_for_any_more_are_not_asked_about() {
     assert_eq!(splunk.settle(&mut connection, &[]), []);
 }
 
+/// Whatever the engine does: a ticket of a connection that is gone is not taken for one of the next.
+#[test]
+fn a_ticket_of_another_connection_is_forgotten() {
+    let indexer = Indexer::start();
+    let splunk = indexer.splunk();
+    let tickets = send_some(&splunk, &mut connect(&splunk), 2);
+    let mut connection = connect(&splunk);
+    let own = send_some(&splunk, &mut connection, 2);
+    indexer.index();
+    let verdicts = splunk.settle(&mut connection, &[tickets.clone(), own.clone()].concat());
+    assert_eq!((forgotten(&verdicts[..2]), accepted(&verdicts[2..])), (tickets, own));
+}
+
 /// The token takes events and acknowledges none: they are not delivered, and not sent over and over.
 #[test]
 fn a_token_without_acknowledgement_halts_and_gets_no_more_events_until_it_has_it() {

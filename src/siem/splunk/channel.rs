@@ -14,10 +14,11 @@
 //! second rule has taken n out. A lost answer therefore costs at most one batch that is sent again, and a restart those
 //! that wait.
 //!
-//! Tickets are numbers of our own, never used twice in a connection. One that is asked for and does not wait is
-//! forgotten. Pure; used by [`super::ack`] and by the connection.
+//! Tickets are numbers of our own, never used twice, so that one of a connection that is gone is nobody else's. One that
+//! is asked for and does not wait is forgotten. Without I/O; used by [`super::ack`] and by the connection.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::event::{EventId, Timestamp};
 use crate::siem::Ticket;
@@ -34,13 +35,14 @@ pub(super) struct Channel {
     unanswered: u64,
     /// The number that each ticket waits for.
     waiting: BTreeMap<Ticket, u64>,
-    /// The next ticket's.
-    next: u64,
 }
+
+/// The next ticket's number, of all connections. Relaxed: it only has to be another one each time.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Channel {
     pub(super) fn new() -> Self {
-        Self { guid: guid(), highest: None, unanswered: 0, waiting: BTreeMap::new(), next: 0 }
+        Self { guid: guid(), highest: None, unanswered: 0, waiting: BTreeMap::new() }
     }
 
     pub(super) fn guid(&self) -> &str {
@@ -49,10 +51,9 @@ impl Channel {
 
     /// A batch was taken and given this number; the ticket that it waits under, or that is forgotten already.
     pub(super) fn taken(&mut self, number: u64) -> Ticket {
-        let ticket = Ticket::new(self.next);
-        self.next += 1;
+        let ticket = Ticket::new(NEXT.fetch_add(1, Ordering::Relaxed));
         if self.highest.is_some_and(|highest| number <= highest) {
-            self.renew();
+            *self = Self::new();
         } else {
             debug_assert!(self.unanswered <= number, "rule 2 must hold for new numbers too");
             self.highest = Some(number);
@@ -67,7 +68,7 @@ impl Channel {
         let below = self.unanswered;
         self.waiting.retain(|_, number| *number >= below);
         if self.highest.map_or(0, |highest| highest.saturating_add(1)) < below {
-            self.renew();
+            *self = Self::new();
         }
     }
 
@@ -82,11 +83,6 @@ impl Channel {
     /// The ticket has its verdict.
     pub(super) fn settled(&mut self, ticket: Ticket) {
         self.waiting.remove(&ticket);
-    }
-
-    /// A new channel, in which nothing waits.
-    fn renew(&mut self) {
-        *self = Self { next: self.next, ..Self::new() };
     }
 }
 
