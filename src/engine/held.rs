@@ -42,7 +42,8 @@ pub(crate) struct Held {
     waiting: Vec<Parcel>,
     sending: Option<Sending>,
     pending: Pending,
-    /// The last question after acknowledgements had no answer: the next one counts as a connect.
+    /// The last request had no answer: the next one counts as a connect, also over a connection that is kept for its
+    /// tickets.
     unanswered: bool,
     asking: Option<Permit>,
     /// When the connection is to be replaced; 0 where there is none.
@@ -156,7 +157,7 @@ impl SenderSeat {
         self.take_probe(held);
         let due = held.waiting.iter().enumerate().filter(|(_, parcel)| parcel.history.due <= now);
         if let Some((index, _)) = due.min_by_key(|(_, parcel)| parcel.history.attempts) {
-            return match self.lend(held.reconnect_at <= now, now) {
+            return match self.lend(held.unanswered || held.reconnect_at <= now, now) {
                 Ok((permit, connect)) => {
                     let parcel = held.waiting.swap_remove(index);
                     let batch = Arc::clone(&parcel.batch);
@@ -231,12 +232,9 @@ impl SenderSeat {
         let now = monotonic();
         let held = &mut *self.held.lock();
         let Some(Sending { parcel, permit, connect }) = held.sending.take() else { return };
-        let is_doubtful = match &verdict {
-            Verdict::Retry { cause, .. } => !matches!(cause.kind(), CauseKind::Http(_)),
-            Verdict::Halt(_) => true,
-            Verdict::Accept | Verdict::Partial(_) | Verdict::Reject(_) | Verdict::Pending(_) => false,
-        };
-        if is_doubtful {
+        held.unanswered =
+            matches!(&verdict, Verdict::Retry { cause, .. } if !matches!(cause.kind(), CauseKind::Http(_)));
+        if held.unanswered && held.pending.is_empty() || matches!(verdict, Verdict::Halt(_)) {
             // Whatever state the connection is in, it is not one to send on; a new one also asks for the address and
             // for the secret again.
             held.reconnect_at = 0;

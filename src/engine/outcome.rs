@@ -66,9 +66,11 @@ impl Outcome<'_> {
 
     fn partial(&mut self, parcel: Parcel, partial: Partial) {
         let mut fates = vec![Fate::Delivered; parcel.len()];
-        for index in partial.resend {
-            if let Some(fate) = fates.get_mut(index) {
-                *fate = Fate::Again;
+        for (indices, again) in [(&partial.resend[..], Fate::Again), (partial.apart(), Fate::AgainApart)] {
+            for index in indices {
+                if let Some(fate) = fates.get_mut(*index) {
+                    *fate = again.clone();
+                }
             }
         }
         // After `resend`: whoever names an event in both has refused it.
@@ -87,13 +89,15 @@ impl Outcome<'_> {
                 *fate = Fate::Rejected(cause.clone());
             }
         }
-        let Some(rest) = parcel.split(&fates) else {
+        let parts = parcel.split(&fates);
+        if parts.is_empty() {
             self.pipeline.books.batch_sent();
-            return;
-        };
-        match partial.retry {
-            Some((after, cause)) => self.failed(rest, after, cause, ForEvidence::MayHalve),
-            None => self.waiting.push(rest),
+        }
+        for part in parts {
+            match &partial.retry {
+                Some((after, cause)) => self.failed(part, *after, cause.clone(), ForEvidence::MayHalve),
+                None => self.waiting.push(part),
+            }
         }
     }
 

@@ -118,8 +118,8 @@ impl Parcel {
         (0..self.len()).for_each(|index| records.push_wire(&self.batch, index));
     }
 
-    /// Splits it by the fates of its events: delivered, dead-lettered, and the rest as a new parcel.
-    pub(crate) fn split(mut self, fates: &[Fate]) -> Option<Self> {
+    /// Splits it by the fates of its events: delivered, dead-lettered, and what goes again as new parcels.
+    pub(crate) fn split(mut self, fates: &[Fate]) -> Vec<Self> {
         self.settled = true;
         let with = |wanted: fn(&Fate) -> bool| {
             fates.iter().enumerate().filter(move |(_, fate)| wanted(fate)).map(|(index, _)| index)
@@ -133,8 +133,10 @@ impl Parcel {
             }
         }
         self.pipeline.bury(&records);
-        let rest = self.batch.select(with(|fate| matches!(fate, Fate::Again)));
-        (!rest.is_empty()).then(|| self.part(rest))
+        let again = self.part(self.batch.select(with(|fate| matches!(fate, Fate::Again))));
+        let mut apart = self.part(self.batch.select(with(|fate| matches!(fate, Fate::AgainApart))));
+        apart.history.ambiguous = true;
+        [apart, again].into_iter().filter(|part| part.len() > 0).collect()
     }
 
     /// Cuts it in two. Only for two events or more.
@@ -163,6 +165,8 @@ pub(crate) enum Fate {
     Delivered,
     Rejected(Cause),
     Again,
+    /// In a batch of its own, since the destination may hold it already.
+    AgainApart,
 }
 
 /// Undelivered, with the last failure as its words.

@@ -131,7 +131,25 @@ impl Http {
     /// # Errors
     /// When there is no answer; its kind tells whether the request may have been taken. Any status is an answer.
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
-        let compressed = match self.config.compression {
+        self.send(path, headers, body, self.config.compression)
+    }
+
+    /// Posts `body` as it is, whatever the configuration says: to a path that may not know compression.
+    ///
+    /// # Errors
+    /// As with [`post`](Self::post).
+    pub fn post_plain(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
+        self.send(path, headers, body, Compression::None)
+    }
+
+    fn send(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        compression: Compression,
+    ) -> Result<Answer, HttpError> {
+        let compressed = match compression {
             Compression::Gzip if body.len() >= self.config.compression_bytes_min => self.gzip.compress(body),
             _ => None,
         };

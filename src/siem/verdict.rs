@@ -56,6 +56,8 @@ impl Verdict {
 pub struct Partial {
     pub(crate) rejected: Vec<(usize, Cause)>,
     pub(crate) resend: Vec<usize>,
+    /// So many of these, the first, go as a batch of their own, and as possible duplicates.
+    apart: usize,
     pub(crate) retry: Option<(Option<Duration>, Cause)>,
 }
 
@@ -77,6 +79,21 @@ impl Partial {
     pub fn resend(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
         self.resend.extend(indices);
         self
+    }
+
+    /// These may be held, and the destination will never say so: they go again as a batch of their own, apart from those
+    /// of [`resend`](Self::resend), and as possible duplicates.
+    #[must_use]
+    pub fn resend_apart(mut self, indices: impl IntoIterator<Item = usize>) -> Self {
+        let before = self.resend.len();
+        drop(self.resend.splice(self.apart..self.apart, indices));
+        self.apart += self.resend.len() - before;
+        self
+    }
+
+    /// Of those to resend, the ones that go apart.
+    pub(crate) fn apart(&self) -> &[usize] {
+        self.resend.get(..self.apart).unwrap_or_default()
     }
 
     /// What is to be resent waits first, as after [`Verdict::Retry`].

@@ -1,11 +1,13 @@
 //! Whether Splunk would take events: is the collector up, and is the token good?
 //!
 //! The collector's own health answers any token. A request without events shows whether the token is good: Splunk
-//! then misses the data (code 5), and nothing is written.
+//! then misses the data (code 5), and nothing is written. Whether the token acknowledges is asked on a channel without
+//! events.
 
 use std::time::Instant;
 
-use super::read::{Reply, read};
+use super::ack::{self, Examined};
+use super::read::{NO_ACKNOWLEDGEMENT, Reply, read};
 use super::{HEALTH_PATH, Splunk, SplunkConnection};
 use crate::net::{HttpError, HttpErrorKind};
 use crate::siem::{Health, Verdict};
@@ -34,8 +36,9 @@ fn examine(splunk: &Splunk, connection: &mut SplunkConnection) -> Result<(), Str
     let answer = Splunk::post(connection, b"").map_err(|error| unreachable(splunk, &error))?;
     let reply = Reply::of(&answer, connection.authorization.token());
     let words = reply.words;
-    match (answer.status, reply.code, read(&answer, connection.sent(0, 0))) {
-        (400, Some(5), _) | (_, _, Verdict::Accept) => Ok(()),
+    // Nothing was sent that could be acknowledged.
+    match (answer.status, reply.code, read(&answer, connection.sent(0, 0, false))) {
+        (400, Some(5), _) | (_, _, Verdict::Accept) => acknowledges(splunk, connection),
         (401 | 403, ..) | (400, Some(1..=4 | 21 | 22), _) => Err(format!(
             "Splunk refuses the token: {words}; check it under Settings > Data inputs > HTTP Event Collector"
         )),
@@ -45,6 +48,22 @@ fn examine(splunk: &Splunk, connection: &mut SplunkConnection) -> Result<(), Str
         )),
         (status, _, Verdict::Retry { .. }) => Err(format!("Splunk takes no events now: {words} (http {status})")),
         (status, ..) => Err(format!("Splunk refuses requests: {words} (http {status})")),
+    }
+}
+
+/// Whether batches will be acknowledged, where they must be.
+fn acknowledges(splunk: &Splunk, connection: &mut SplunkConnection) -> Result<(), String> {
+    if !splunk.ack {
+        return Ok(());
+    }
+    match ack::examine(connection).map_err(|error| unreachable(splunk, &error))? {
+        Examined::Acknowledges => Ok(()),
+        Examined::Disabled(words) => Err(format!("{NO_ACKNOWLEDGEMENT}; Splunk says: {words}")),
+        Examined::Unknown(answer, words) => Err(format!(
+            "{} does not answer questions about acknowledgement, without which nothing counts as delivered (ack = \
+             true): {words} (http {})",
+            splunk.url, answer.status
+        )),
     }
 }
 

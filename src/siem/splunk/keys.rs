@@ -34,9 +34,10 @@ impl Splunk {
             }
         });
         let http = HttpConfig::read(table, problems);
+        let ack = table.take_bool("ack", problems).unwrap_or_default();
         let mut text = |key| table.take_string(key, problems);
         let (index, source, sourcetype, host) = (text("index"), text("source"), text("sourcetype"), text("host"));
-        let mut splunk = Self::of(url?, token?).http(http);
+        let mut splunk = Self::of(url?, token?).http(http).ack(ack);
         if let Some(index) = index {
             splunk = splunk.index(index);
         }
@@ -50,5 +51,29 @@ impl Splunk {
             splunk = splunk.host(host);
         }
         Some(splunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acknowledgement_is_asked_for_by_its_key_alone() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "hush").unwrap();
+        let ack_of = |key: &str| {
+            let place = file.path().display();
+            let text = format!("url = \"https://splunk.example:8088\"\ntoken = {{ file = \"{place}\" }}\n{key}\n");
+            let mut problems = Problems::new(std::path::Path::new("siem.toml"), &text);
+            let mut table = Table::parse(&text, &mut problems).unwrap();
+            let splunk = Splunk::read(&mut table, &mut problems).unwrap();
+            table.finish(&mut problems);
+            problems.is_empty().then_some(splunk.ack)
+        };
+        assert_eq!(ack_of(""), Some(false));
+        assert_eq!(ack_of("ack = true"), Some(true));
+        assert_eq!(ack_of("ack = false"), Some(false));
+        assert_eq!(ack_of("ack = \"yes\""), None);
     }
 }

@@ -2,8 +2,11 @@
 //!
 //! A batch is one request of concatenated envelopes. Splunk reads them in order and stops at the first that is wrong,
 //! keeping those before it: [`read()`] turns what it says into the fate of each event. A success means that Splunk has
-//! queued the events, not yet that they are indexed: indexer acknowledgement is not asked for.
+//! queued the events, not yet that they are indexed. Where that is not enough, indexer acknowledgement ([`Splunk::ack`])
+//! makes a success a ticket, and [`ack`] asks what became of it, on the [`channel`] that the connection sends on.
 
+mod ack;
+mod channel;
 mod envelope;
 mod health;
 #[cfg(feature = "cli")]
@@ -14,14 +17,16 @@ mod token;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{FormatError, Health, Siem, Verdict};
+use super::{Cause, FormatError, Health, Siem, Ticket, Verdict};
 use crate::batch::{Batch, Shape};
-use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::event::AuditEvent;
 use crate::net::{Answer, BaseUrl, Compression, Http, HttpConfig, HttpError, InvalidUrl, Stop};
 use crate::secret::{Secret, SecretFile};
 
+use channel::Channel;
 use envelope::Envelope;
 use read::{Sent, read};
 use token::{Authorization, Token};
@@ -47,6 +52,10 @@ pub struct Splunk {
     token: Token,
     http: HttpConfig,
     envelope: Envelope,
+    ack: bool,
+    /// With this token events were taken without a number to ask by: before more are sent, it is asked whether it
+    /// acknowledges. Any sender's connection sets and clears it.
+    doubted: AtomicBool,
 }
 
 impl Splunk {
@@ -76,7 +85,8 @@ impl Splunk {
     }
 
     fn of(url: BaseUrl, token: Token) -> Self {
-        Self { url, token, http: HttpConfig::default(), envelope: Envelope::of_this_machine() }
+        let envelope = Envelope::of_this_machine();
+        Self { url, token, http: HttpConfig::default(), envelope, ack: false, doubted: AtomicBool::new(false) }
     }
 
     /// The index, which the token must allow. Default, and where empty: the token's own.
@@ -107,6 +117,19 @@ impl Splunk {
         self
     }
 
+    /// Whether events count as delivered only once Splunk acknowledges that they are indexed. Default false: delivered is
+    /// what Splunk has queued, and what it loses before it is indexed nobody hears of.
+    ///
+    /// The token must have indexer acknowledgement (useACK); with one that has not, sending halts and health says why.
+    /// Acknowledgements take seconds, and are awaited without holding up what follows. What is not acknowledged in time, or was
+    /// forgotten by an indexer that was restarted, is sent again, and its events can arrive twice, under the same ids.
+    /// A load balancer must send a client to the same indexer each time, by its address: cookies are not kept.
+    #[must_use]
+    pub fn ack(mut self, ack: bool) -> Self {
+        self.ack = ack;
+        self
+    }
+
     /// How requests are made, all of it.
     #[must_use]
     pub fn http(mut self, http: HttpConfig) -> Self {
@@ -132,7 +155,7 @@ impl Splunk {
         let headers = [
             ("Authorization", connection.authorization.as_str()),
             ("Content-Type", "application/json"),
-            ("X-Splunk-Request-Channel", connection.channel.as_str()),
+            ("X-Splunk-Request-Channel", connection.channel.guid()),
         ];
         connection.http.post(EVENT_PATH, &headers, body)
     }
@@ -178,7 +201,8 @@ impl Siem for Splunk {
         Ok(SplunkConnection {
             http,
             authorization: self.token.read_again()?,
-            channel: EventId::generate(Timestamp::now()).to_string(),
+            channel: Channel::new(),
+            silent: channel::guid(),
         })
     }
 
@@ -190,10 +214,19 @@ impl Siem for Splunk {
 
     fn send_batch(&self, connection: &mut SplunkConnection, batch: &Batch) -> Verdict {
         connection.authorization = self.token.current();
-        match Self::post(connection, batch.body()) {
-            Ok(answer) => read(&answer, connection.sent(batch.len(), batch.body().len())),
-            Err(error) => Verdict::retry(error.into()),
+        if let Err(verdict) = ack::dispel_doubt(self, connection) {
+            return verdict;
         }
+        let verdict = match Self::post(connection, batch.body()) {
+            Ok(answer) => read(&answer, connection.sent(batch.len(), batch.body().len(), self.ack)),
+            Err(error) => Verdict::retry(error.into()),
+        };
+        if self.ack { ack::noted(self, &mut connection.channel, verdict) } else { verdict }
+    }
+
+    fn settle(&self, connection: &mut SplunkConnection, tickets: &[Ticket]) -> Result<Vec<(Ticket, Verdict)>, Cause> {
+        connection.authorization = self.token.current();
+        ack::settle(self, connection, tickets)
     }
 
     fn health_check(&self, connection: &mut SplunkConnection) -> Health {
@@ -204,10 +237,11 @@ impl Siem for Splunk {
 /// The token stays unseen.
 impl fmt::Debug for Splunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, token, http, envelope } = self;
+        let Self { url, token, http, envelope, ack, doubted } = self;
         let mut f = f.debug_struct("Splunk");
         f.field("url", &format_args!("{url}")).field("token", token).field("envelope", envelope).field("http", http);
-        f.finish()
+        // Relaxed: shown, not acted upon.
+        f.field("ack", ack).field("doubted", &doubted.load(Ordering::Relaxed)).finish()
     }
 }
 
@@ -215,19 +249,21 @@ impl fmt::Debug for Splunk {
 pub struct SplunkConnection {
     http: Http,
     authorization: Arc<Authorization>,
-    /// A GUID that stands for this sender; needed where the token has indexer acknowledgement on.
-    channel: String,
+    /// What this sender sends on; needed where the token has indexer acknowledgement on, whether we ask for it or not.
+    channel: Channel,
+    /// The name of a channel on which nothing is sent: a question about it takes nobody's acknowledgement away.
+    silent: String,
 }
 
 impl SplunkConnection {
-    fn sent(&self, events: usize, bytes: usize) -> Sent<'_> {
-        Sent { events, bytes, token: self.authorization.token() }
+    fn sent(&self, events: usize, bytes: usize, ack: bool) -> Sent<'_> {
+        Sent { events, bytes, token: self.authorization.token(), ack }
     }
 }
 
 impl fmt::Debug for SplunkConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SplunkConnection").field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("SplunkConnection").field("channel", &self.channel.guid()).finish_non_exhaustive()
     }
 }
 

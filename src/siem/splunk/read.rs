@@ -2,19 +2,26 @@
 //!
 //! HEC reads a request's events in order. At the first one that is wrong it stops and says its number (from 0): those
 //! before it are kept, it and those behind it are not. Sending them all again would double the first ones.
+//!
+//! With indexer acknowledgement a success is a number to ask by, and what is kept of a request that failed has none:
+//! nobody will ever say that it is indexed. So it goes again, apart from what was not read yet.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::net::Answer;
-use crate::siem::{Cause, CauseKind, Partial, Verdict};
+use crate::siem::{Cause, CauseKind, Partial, Ticket, Verdict};
 
 /// From this size on, "invalid data format" at event 0 may mean that the body was too large: Splunk Cloud says so
 /// instead of 413, and its documented limit is 1 MB.
 const SUSPECT_BYTES: usize = 1_000_000;
 /// Of an answer that is not HEC's, the first characters are words enough.
 const WORDS_CHARS_MAX: usize = 200;
+
+/// What is wrong where a success brings no number.
+pub(super) const NO_ACKNOWLEDGEMENT: &str =
+    "the token has no indexer acknowledgement: switch it on for the token (useACK), or set ack = false";
 
 /// What was sent.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +31,8 @@ pub(super) struct Sent<'a> {
     pub(super) bytes: usize,
     /// Removed from any words, should somebody on the way repeat it.
     pub(super) token: &'a str,
+    /// Whether only an acknowledgement counts as delivery.
+    pub(super) ack: bool,
 }
 
 /// What Splunk says, as far as it can be read.
@@ -34,6 +43,8 @@ pub(super) struct Reply {
     pub(super) words: String,
     /// The number of the first event that was not taken.
     invalid_event_number: Option<usize>,
+    /// The number to ask for acknowledgement by.
+    ack_id: Option<u64>,
 }
 
 impl Reply {
@@ -42,6 +53,8 @@ impl Reply {
         let object: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
         let code = object.get("code").and_then(Value::as_i64);
         let number = object.get("invalid-event-number").and_then(Value::as_u64);
+        // Splunk writes `ackId`; others transcribe it otherwise.
+        let ack_id = ["ackId", "ack_id", "ackID"].iter().find_map(|key| object.get(*key));
         let words = match (object.get("text").and_then(Value::as_str), code) {
             (Some(text), Some(code)) => format!("{} (code {code})", readable(text)),
             (Some(text), None) => readable(text),
@@ -52,6 +65,7 @@ impl Reply {
             code,
             words: if token.is_empty() { words } else { words.replace(token, "…") },
             invalid_event_number: number.and_then(|number| usize::try_from(number).ok()),
+            ack_id: ack_id.and_then(Value::as_u64),
         }
     }
 }
@@ -62,22 +76,35 @@ fn readable(text: &str) -> String {
     text.map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
-/// The verdict on the batch.
+/// The verdict on the batch; a ticket holds Splunk's own number.
 pub(super) fn read(answer: &Answer, sent: Sent<'_>) -> Verdict {
     let reply = Reply::of(answer, sent.token);
     let cause = Cause::http(answer.status).words(reply.words.as_str());
     match (answer.status, reply.code) {
         // 24 and 25: taken too, but the queue, or that of acknowledgements, is filling up.
-        (200, Some(0 | 24 | 25)) => Verdict::Accept,
+        (200, Some(0 | 24 | 25)) => taken(reply.ack_id, &reply.words, sent.ack),
         (400, code) => refused(code, &reply, cause, sent, answer.retry_after),
         (413, _) => Verdict::Reject(Cause::new(CauseKind::TooLarge).words(reply.words)),
-        (503, Some(9)) => busy(reply.invalid_event_number, cause, sent.events, answer.retry_after),
+        (503, Some(9)) => busy(reply.invalid_event_number, cause, sent, answer.retry_after),
         (501, _) => Verdict::Halt(cause),
         (408 | 425 | 429 | 500..=599, _) => Verdict::Retry { after: answer.retry_after, cause },
         // A token (401, 403) or an address (3xx, 404, 405, 415, …) that is wrong for whatever we send.
         (300..=499, _) => Verdict::Halt(cause),
         // "Success" in other words is not Splunk's: nothing says that the events are held.
         _ => Verdict::retry(Cause::new(CauseKind::Garbage).words(format!("http {}: {}", answer.status, reply.words))),
+    }
+}
+
+/// A success: all is queued, and will be indexed. Where that is not enough, the number says when it is.
+fn taken(ack_id: Option<u64>, words: &str, ack: bool) -> Verdict {
+    match ack_id {
+        _ if !ack => Verdict::Accept,
+        Some(number) => Verdict::Pending(Ticket::new(number)),
+        // Taken, and nobody will say that it is indexed. Not delivered then, and not to be sent again and again either.
+        None => {
+            let words = format!("{NO_ACKNOWLEDGEMENT}; Splunk says: {words}");
+            Verdict::Halt(Cause::new(CauseKind::Garbage).words(words))
+        }
     }
 }
 
@@ -88,9 +115,10 @@ fn refused(code: Option<i64>, reply: &Reply, cause: Cause, sent: Sent<'_>, after
             Verdict::Reject(Cause::new(CauseKind::TooLarge).words(reply.words.as_str()))
         }
         // The format, no event, a blank event, the indexed fields: the first event that is wrong is named.
-        (Some(6 | 12 | 13 | 15), Some(bad)) if bad < sent.events => {
-            Verdict::Partial(Partial::new().reject(bad, cause).resend(bad + 1..sent.events))
-        }
+        (Some(6 | 12 | 13 | 15), Some(bad)) if bad < sent.events => cut(bad, cause, sent),
+        // The index, whose number is one too high. All events of a destination have the same: one that was refused
+        // behind others that were not is refused alone, the first stands for all of them.
+        (Some(7), Some(number)) if (2..=sent.events).contains(&number) => cut(number - 1, cause, sent),
         // The token (1 to 4, 21, 22), the index (7), the channel (10, 11, 28), acknowledgement (14), the token in the
         // query (16): the same for all events of this destination.
         (Some(1..=4 | 7 | 10 | 11 | 14 | 16 | 21 | 22 | 28), _) => Verdict::Halt(cause),
@@ -101,12 +129,22 @@ fn refused(code: Option<i64>, reply: &Reply, cause: Cause, sent: Sent<'_>, after
     }
 }
 
+/// One event is wrong, those before it are taken, and those behind it were not read.
+fn cut(bad: usize, cause: Cause, sent: Sent<'_>) -> Verdict {
+    Verdict::Partial(before(bad, sent).reject(bad, cause).resend(bad + 1..sent.events))
+}
+
 /// Too busy, perhaps in the middle of the batch: those before `number` are taken.
-fn busy(number: Option<usize>, cause: Cause, events: usize, after: Option<Duration>) -> Verdict {
+fn busy(number: Option<usize>, cause: Cause, sent: Sent<'_>, after: Option<Duration>) -> Verdict {
     match number {
-        Some(taken) if taken > 0 && taken < events => {
-            Verdict::Partial(Partial::new().resend(taken..events).retry(after, cause))
+        Some(taken) if taken > 0 && taken < sent.events => {
+            Verdict::Partial(before(taken, sent).resend(taken..sent.events).retry(after, cause))
         }
         _ => Verdict::Retry { after, cause },
     }
+}
+
+/// Those before `end` are taken, without a number.
+fn before(end: usize, sent: Sent<'_>) -> Partial {
+    if sent.ack { Partial::new().resend_apart(0..end) } else { Partial::new() }
 }

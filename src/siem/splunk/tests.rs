@@ -13,7 +13,16 @@ use crate::siem::{Cause, CauseKind, Partial};
 const TOKEN: &str = "9f1c2e0e-8f0b-4a53-9a7e-0d6c0b1b2c3d";
 
 fn read_of(status: u16, body: &str, events: usize, bytes: usize) -> Verdict {
-    read(&Answer::new(status, body), Sent { events, bytes, token: TOKEN })
+    read(&Answer::new(status, body), sent(events, bytes, false))
+}
+
+fn sent(events: usize, bytes: usize, ack: bool) -> Sent<'static> {
+    Sent { events, bytes, token: TOKEN, ack }
+}
+
+/// The verdict where only an acknowledgement counts.
+fn read_with_ack(status: u16, body: &str, events: usize) -> Verdict {
+    read(&Answer::new(status, body), sent(events, 700 * events, true))
 }
 
 fn cause(status: u16, words: &str) -> Cause {
@@ -95,6 +104,150 @@ fn a_named_event_is_rejected_those_before_it_are_held_and_the_rest_goes_again() 
     }
 }
 
+/// Splunk counts from one for the index alone.
+#[test]
+fn a_refused_index_is_that_of_the_event_before_the_number() {
+    let answer = |number: i64| format!(r#"{{"text":"Incorrect index","code":7,"invalid-event-number":{number}}}"#);
+    let why = || cause(400, "Incorrect index (code 7)");
+    for bad in 1..5 {
+        let cut = Partial::new().reject(bad, why()).resend(bad + 1..5);
+        assert_eq!(read_of(400, &answer(i64::try_from(bad).unwrap() + 1), 5, 3_000), Verdict::Partial(cut));
+    }
+    // The first one stands for all: an index that the token does not allow is no event's fault.
+    for number in [1, 0, -1, 6, i64::MAX] {
+        assert_eq!(read_of(400, &answer(number), 5, 3_000), Verdict::Halt(why()), "{number}");
+    }
+}
+
+#[test]
+fn with_acknowledgement_a_success_is_the_number_to_ask_by() {
+    for (key, code) in [("ackId", 0), ("ackId", 24), ("ackId", 25), ("ack_id", 0), ("ackID", 0)] {
+        let body = format!(r#"{{"text":"Success","code":{code},"{key}":17}}"#);
+        assert_eq!(read_with_ack(200, &body, 10), Verdict::Pending(Ticket::new(17)));
+        assert_eq!(read_of(200, &body, 10, 7_000), Verdict::Accept);
+    }
+    for number in ["", r#","ackId":"17""#, r#","ackId":-1"#, r#","ackId":1.5"#, r#","ackId":null"#, r#","ackid":1"#] {
+        let body = format!(r#"{{"text":"Success","code":0{number}}}"#);
+        let Verdict::Halt(cause) = read_with_ack(200, &body, 10) else { panic!("{body}") };
+        assert_eq!(
+            cause.to_string(),
+            "garbage: the token has no indexer acknowledgement: switch it on for the token (useACK), or set ack = false; \
+             Splunk says: Success (code 0)"
+        );
+        assert!(cause.is_ambiguous(), "Splunk has taken it, and a dead letter must say so");
+    }
+    // Only a success has a number that means anything.
+    for (status, body) in [(200, r#"{"code":9,"ackId":1}"#), (503, r#"{"code":0,"ackId":1}"#), (201, r#"{"ackId":1}"#)]
+    {
+        assert!(matches!(read_with_ack(status, body, 10), Verdict::Retry { .. }), "{status} {body}");
+    }
+}
+
+/// What Splunk keeps of a request that failed has no number.
+#[test]
+fn with_acknowledgement_what_was_before_a_named_event_goes_again_apart() {
+    let after = Partial::new;
+    for (status, code, number, bad) in
+        [(400, 6, 3, 3), (400, 12, 1, 1), (400, 13, 0, 0), (400, 15, 4, 4), (400, 7, 3, 2), (503, 9, 2, 2)]
+    {
+        let body = format!(r#"{{"text":"No","code":{code},"invalid-event-number":{number}}}"#);
+        let why = cause(status, &format!("No (code {code})"));
+        let expected = match status {
+            400 => after().resend_apart(0..bad).reject(bad, why).resend(bad + 1..5),
+            _ => after().resend_apart(0..bad).resend(bad..5).retry(None, why),
+        };
+        assert_eq!(read_with_ack(status, &body, 5), Verdict::Partial(expected.clone()));
+        assert_eq!(expected.apart(), (0..bad).collect::<Vec<_>>());
+        assert!(expected.apart().iter().all(|index| expected.resend.contains(index)));
+    }
+    let halved = r#"{"text":"Invalid data format","code":6}"#;
+    assert!(matches!(read_with_ack(400, halved, 5), Verdict::Reject(_)));
+    assert!(matches!(read_with_ack(413, "", 5), Verdict::Reject(cause) if cause.kind() == CauseKind::TooLarge));
+    for (status, code) in [(401, 3), (403, 4), (400, 10), (400, 14), (400, 28)] {
+        let body = format!(r#"{{"text":"No","code":{code}}}"#);
+        assert!(matches!(read_with_ack(status, &body, 5), Verdict::Halt(_)), "{code}");
+    }
+}
+
+/// How the collector of the model takes an event.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Event {
+    Good,
+    Wrong(u16),
+    /// Good, once: the first time that it is read the collector is too busy to go on.
+    Busy,
+}
+
+/// A batch as HEC reads it: in order, up to the first that it does not take. What it took, and what it says.
+fn collect(batch: &[usize], events: &mut [Event], busy: &str) -> (usize, Answer) {
+    for (place, event) in batch.iter().enumerate() {
+        let answer = |status, text: &str, code, number: usize| {
+            Answer::new(status, format!(r#"{{"text":"{text}","code":{code},"invalid-event-number":{number}}}"#))
+        };
+        match events[*event] {
+            Event::Good => {}
+            Event::Wrong(7) => return (place, answer(400, "Incorrect index", 7, place + 1)),
+            Event::Wrong(code) => return (place, answer(400, "Invalid", code, place)),
+            Event::Busy => {
+                events[*event] = Event::Good;
+                return (place, answer(503, busy, 9, place));
+            }
+        }
+    }
+    (batch.len(), Answer::new(200, r#"{"text":"Success","code":0,"ackId":3}"#))
+}
+
+proptest! {
+    /// The collector reads in order and stops at the first that is wrong: whatever it is given, each event ends with one
+    /// fate, and what was accepted is never sent again.
+    #[test]
+    fn no_event_is_sent_again_once_it_is_accepted(
+        kinds in prop::collection::vec(prop_oneof![
+            5 => Just(Event::Good), 1 => Just(Event::Busy),
+            2 => prop::sample::select(vec![6u16, 7, 12, 13, 15]).prop_map(Event::Wrong),
+        ], 1..30),
+        ack: bool,
+    ) {
+        let mut events = kinds.clone();
+        let mut open = vec![(0..kinds.len()).collect::<Vec<_>>()];
+        let (mut held, mut rejected, mut taken) = (vec![0; kinds.len()], vec![0; kinds.len()], vec![0; kinds.len()]);
+        while let Some(batch) = open.pop() {
+            let (count, answer) = collect(&batch, &mut events, "Server is busy");
+            batch[..count].iter().for_each(|event| taken[*event] += 1);
+            match read(&answer, sent(batch.len(), 900, ack)) {
+                Verdict::Accept if !ack => batch.iter().for_each(|event| held[*event] += 1),
+                Verdict::Pending(_) if ack => batch.iter().for_each(|event| held[*event] += 1),
+                Verdict::Partial(partial) => {
+                    let wrong: Vec<usize> = partial.rejected.iter().map(|(index, _)| *index).collect();
+                    for (index, event) in batch.iter().enumerate() {
+                        held[*event] += i32::from(!wrong.contains(&index) && !partial.resend.contains(&index));
+                        rejected[*event] += i32::from(wrong.contains(&index));
+                    }
+                    let (apart, rest) = partial.resend.iter().partition::<Vec<usize>, _>(|index| partial.apart().contains(index));
+                    prop_assert!(apart.iter().all(|index| *index < count), "only what was taken may be held");
+                    prop_assert_eq!(apart.is_empty(), !ack || count == 0);
+                    for part in [apart, rest].into_iter().filter(|part| !part.is_empty()) {
+                        open.push(part.into_iter().map(|index| batch[index]).collect());
+                    }
+                }
+                // An index that is refused at the first event halts; here it is found to be that event's fault.
+                Verdict::Halt(_) => {
+                    prop_assert_eq!(events[batch[0]], Event::Wrong(7));
+                    rejected[batch[0]] += 1;
+                    if batch.len() > 1 { open.push(batch[1..].to_vec()) }
+                }
+                Verdict::Retry { .. } => open.push(batch),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+        for (event, kind) in kinds.iter().enumerate() {
+            let is_wrong = matches!(kind, Event::Wrong(_));
+            prop_assert_eq!((held[event], rejected[event]), if is_wrong { (0, 1) } else { (1, 0) });
+            prop_assert!(is_wrong || ack || taken[event] == 1, "event {} was taken {} times", event, taken[event]);
+        }
+    }
+}
+
 #[test]
 fn invalid_data_at_event_0_of_a_large_body_is_taken_for_its_size() {
     let body = r#"{"text":"Invalid data format","code":6,"invalid-event-number":0}"#;
@@ -111,7 +264,7 @@ fn a_busy_server_that_took_some_gets_only_the_rest_again_and_later() {
         let body = format!(r#"{{"text":"Server is busy","code":9,"invalid-event-number":{number}}}"#);
         let mut answer = Answer::new(503, body);
         answer.retry_after = after;
-        read(&answer, Sent { events: 20, bytes: 14_000, token: TOKEN })
+        read(&answer, sent(20, 14_000, false))
     };
     let why = || cause(503, "Server is busy (code 9)");
     assert_eq!(busy(10), Verdict::Partial(Partial::new().resend(10..20).retry(after, why())));
@@ -162,7 +315,7 @@ fn a_retry_after_is_passed_on() {
     for status in [429, 503, 500, 408] {
         let mut answer = Answer::new(status, "");
         answer.retry_after = Some(Duration::from_secs(30));
-        let Verdict::Retry { after, .. } = read(&answer, Sent { events: 1, bytes: 9, token: TOKEN }) else { panic!() };
+        let Verdict::Retry { after, .. } = read(&answer, sent(1, 9, false)) else { panic!() };
         assert_eq!(after, Some(Duration::from_secs(30)));
     }
 }
@@ -171,17 +324,22 @@ proptest! {
     #[test]
     fn any_answer_gets_a_verdict_whose_indices_exist(
         status: u16, code: i8, number: i64, text in ".*", raw in prop::collection::vec(any::<u8>(), 0..200),
-        is_json: bool, events in 1usize..50, bytes in 0usize..3_000_000,
+        is_json: bool, events in 1usize..50, bytes in 0usize..3_000_000, ack: bool, ack_id: Option<u64>,
     ) {
         let status = if is_json { [200, 400, 503][usize::from(status) % 3] } else { status };
-        let json = serde_json::json!({"text": text, "code": code, "invalid-event-number": number % 60}).to_string();
+        let json = serde_json::json!({
+            "text": text, "code": code, "invalid-event-number": number % 60, "ackId": ack_id,
+        }).to_string();
         let body = if is_json { json.into_bytes() } else { raw };
-        match read(&Answer::new(status, body), Sent { events, bytes, token: TOKEN }) {
-            Verdict::Pending(_) => panic!("nothing was asked to be acknowledged"),
-            Verdict::Accept => prop_assert_eq!(status, 200),
+        match read(&Answer::new(status, body), sent(events, bytes, ack)) {
+            Verdict::Pending(number) => prop_assert_eq!((ack, status, Some(number.number())), (true, 200, ack_id)),
+            Verdict::Accept => prop_assert_eq!((ack, status), (false, 200)),
             Verdict::Partial(partial) => {
+                let is_whole = partial.apart().is_empty();
                 let rejected = partial.rejected.iter().map(|(index, _)| *index);
                 let mut named: Vec<usize> = rejected.chain(partial.resend).collect();
+                named.sort_unstable();
+                prop_assert!(is_whole || ack && named.first() == Some(&0));
                 prop_assert!(!named.is_empty());
                 prop_assert!(named.iter().all(|index| *index < events));
                 named.dedup();
@@ -295,6 +453,41 @@ fn an_unhealthy_collector_is_explained_in_a_sentence() {
     assert!(complaint(&collector(|_| ("hang", ""))).contains("timeout"));
     let no_channel = collector(|_| ("400 Bad Request", r#"{"text":"Data channel is missing","code":10}"#));
     assert!(complaint(&no_channel).starts_with("Splunk refuses requests: Data channel is missing (code 10)"));
+}
+
+#[test]
+fn a_token_without_acknowledgement_is_told_where_it_is_asked_for() {
+    let script = |answer: fn(&str) -> (&'static str, &'static str)| {
+        serve(move |request, stream| {
+            let (status, body) = match request.head[0].split(['?', ' ']).nth(1).unwrap() {
+                "/services/collector/health" => ("200 OK", r#"{"text":"HEC is healthy","code":17}"#),
+                "/services/collector/event" => ("400 Bad Request", r#"{"text":"No data","code":5}"#),
+                path => answer(path),
+            };
+            reply(stream, status, body.as_bytes())
+        })
+    };
+    let health = |script: &Script, ack| {
+        let splunk = Splunk::new(&script.url, TOKEN).unwrap().ack(ack);
+        splunk.health_check(&mut splunk.connect(&Stop::new()).unwrap()).error_message
+    };
+    let disabled = script(|_| ("400 Bad Request", r#"{"text":"ACK is disabled","code":14}"#));
+    let complaint = health(&disabled, true).unwrap();
+    assert!(complaint.starts_with("the token has no indexer acknowledgement: switch it on"), "{complaint}");
+    assert_eq!(health(&disabled, false), None);
+    let missing = script(|_| ("404 Not Found", "nothing here"));
+    let complaint = health(&missing, true).unwrap();
+    assert!(complaint.contains("does not answer questions about acknowledgement"), "{complaint}");
+    assert!(complaint.ends_with("nothing here (http 404)"), "{complaint}");
+    let enabled = script(|_| ("200 OK", r#"{"acks":{"0":false}}"#));
+    assert_eq!(health(&enabled, true), None);
+    // Asked about another channel than the one that batches wait in: a true is told once.
+    let requests: Vec<_> = enabled.requests.try_iter().collect();
+    let [_, sent, asked] = &requests[..] else { panic!("{requests:?}") };
+    assert_ne!(asked.header("x-splunk-request-channel"), sent.header("x-splunk-request-channel"));
+    let channel = asked.head[0].split(['=', ' ']).nth(2).unwrap();
+    assert_eq!(asked.header("x-splunk-request-channel"), Some(channel));
+    assert_eq!(asked.header("authorization"), Some(&*format!("Splunk {TOKEN}")));
 }
 
 #[test]
