@@ -128,9 +128,8 @@ impl RetryPolicy {
             Jitter::Full => seconds * random.clamp(0.0, 1.0),
             Jitter::None => seconds,
         };
-        // Not a number cannot come out of a base of 0 or more, but a wait must come out of anything. And seconds as a
-        // float may be a little more than the duration that they were made of.
-        Duration::try_from_secs_f64(spread).unwrap_or(max).min(max)
+        // Not a number cannot come out of a base of 0 or more, but a wait must come out of anything.
+        Duration::try_from_secs_f64(spread).unwrap_or(max)
     }
 
     /// How long to wait after a failure: the longer of our backoff and what the destination asked for, which has a
