@@ -91,6 +91,7 @@ fn parrot(status: &'static str) -> String {
     url
 }
 
+/// T23: in whatever is printed while it runs.
 #[test]
 fn a_destination_that_repeats_the_token_does_not_get_it_printed() {
     collect_logs();
@@ -112,6 +113,7 @@ fn a_destination_that_repeats_the_token_does_not_get_it_printed() {
     assert_hidden("log", &logged());
 }
 
+/// T23: in whatever is made of it.
 #[test]
 fn nothing_that_is_made_of_a_token_shows_it() {
     collect_logs();
