@@ -298,7 +298,7 @@ proptest! {
         match result {
             Ok(number) => {
                 prop_assert!(number == attempts && matches!(last, Some(Outcome::Success)));
-                prop_assert_eq!(retries.len() as u32, attempts - 1);
+                prop_assert_eq!(u32::try_from(retries.len()), Ok(attempts - 1));
             }
             Err(gave_up) => {
                 prop_assert_eq!((gave_up.attempts, gave_up.elapsed), (attempts, time.now.get()));
