@@ -17,9 +17,10 @@ if [ $# -eq 0 ]; then set -- --tests; fi
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target/coverage}
 mkdir -p "$CARGO_TARGET_DIR"
 folder=$(cd "$CARGO_TARGET_DIR" && pwd)
-rm -rf "$folder/counters"
-# Only this crate is counted: its dependencies stay as fast as they are.
-printf '#!/bin/sh\nexec "$@" -C instrument-coverage\n' > "$folder/rustc"
+rm -rf "$folder/counters" "$folder/lines.txt"
+# Only this crate is counted: its dependencies stay as fast as they are. In bash, since other shells drop variables such
+# as CARGO_BIN_EXE_siem-forward on the way.
+printf '#!/usr/bin/env bash\nexec "$@" -C instrument-coverage\n' > "$folder/rustc"
 chmod +x "$folder/rustc"
 export RUSTC_WORKSPACE_WRAPPER=$folder/rustc CARGO_INCREMENTAL=0
 # A file for each process; programs that the tests start write theirs too.
