@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::execute::Time;
 use super::{Attempt, Failure, GaveUp, GaveUpReason, Jitter, RetryConfig, RetryPolicy};
-use crate::net::Stop;
+use crate::net::{Http, HttpConfig, Stop};
 use crate::siem::{Cause, CauseKind};
 
 const fn secs(seconds: u64) -> Duration {
@@ -205,6 +205,34 @@ fn a_stop_ends_a_wait_at_once() {
     });
     assert_eq!((gave_up.attempts, gave_up.reason), (1, GaveUpReason::Stopped));
     assert!(begun.elapsed() < secs(30), "{:?}", begun.elapsed());
+}
+
+/// A client's error is a failure as it is, and without a stop a wait is slept through.
+#[test]
+fn a_request_without_an_answer_is_tried_again_in_real_time() {
+    let mut config = RetryConfig { retry_attempts: 3, ..RetryConfig::default() };
+    config.retry_jitter = Jitter::None;
+    config.retry_backoff_max = Duration::from_millis(20);
+    let stopped = Stop::new();
+    stopped.stop();
+    let connect = |_| Http::new(&"http://127.0.0.1:1".parse().unwrap(), &HttpConfig::default(), &stopped);
+    let gave_up = RetryPolicy::new(config).execute(connect, |_, _| {}).unwrap_err();
+    assert_eq!((gave_up.attempts, gave_up.reason), (3, GaveUpReason::AttemptsSpent), "{gave_up}");
+    assert_eq!(gave_up.cause.kind(), CauseKind::Unreachable);
+    assert!(gave_up.elapsed >= Duration::from_millis(40), "{:?}", gave_up.elapsed);
+}
+
+#[test]
+fn each_reason_is_said_in_words() {
+    let words = |attempts, reason| {
+        let cause = Cause::http(503);
+        GaveUp { operation_name: "ack", cause, attempts, reason, elapsed: Duration::ZERO }.to_string()
+    };
+    assert_eq!(
+        words(2, GaveUpReason::Deadline),
+        "ack was given up after 2 attempts, since the deadline leaves no time for another: http_503"
+    );
+    assert_eq!(words(1, GaveUpReason::Stopped), "ack was given up after 1 attempt, since it was stopped: http_503");
 }
 
 /// What one attempt comes to.
