@@ -17,6 +17,7 @@ use siem_forward::{
 };
 use support::{NONE_DEAD, PATIENCE, Received, assert_one_fate_each, dead_letter, scripted};
 
+/// T13: no worker lives in the child, so none may seem to.
 #[test]
 fn a_forked_child_is_refused_and_touches_nothing_of_its_parents() {
     let directory = tempfile::tempdir().unwrap();

@@ -95,6 +95,7 @@ fn in_trouble(received: &Received) -> Forwarder {
     builder.batch_timeout(Duration::from_millis(20)).drain_timeout(PATIENCE).start().unwrap()
 }
 
+/// T12: neither from a caller's thread nor from a worker's.
 #[test]
 fn warnings_become_events_of_the_forwarder_that_warns_and_nothing_recurses_or_hangs() {
     let quiet = support::builder(Played::new(&Received::default())).max_queue_size(2).start().unwrap();

@@ -67,6 +67,7 @@ fn assert_red(forwarder: &Forwarder, place: &str) {
     assert!(health.error_message.as_ref().unwrap().contains(place), "{health:?}");
 }
 
+/// T1: what the panic interrupted has no answer, which is no delivery.
 #[test]
 fn in_send_batch_now_and_then() {
     let bench = Bench::new();
@@ -85,6 +86,7 @@ fn in_send_batch_now_and_then() {
     bench.assert_one_fate_each(&sent, &report);
 }
 
+/// T1: nor is it one at the end.
 #[test]
 fn in_send_batch_until_drained() {
     let bench = Bench::new();

@@ -153,8 +153,8 @@ fn by_age_while_others_trickle_in() {
     bodies.assert_one_fate_each(&sent, &report);
 }
 
-/// An event of exactly the destination's limit is delivered, wherever in a batch it stands; one byte more goes to the dead
-/// letter alone.
+/// T21: an event of exactly the destination's limit is delivered, wherever in a batch it stands; one byte more goes to the
+/// dead letter alone.
 #[test]
 fn an_event_beyond_the_destinations_limit_is_dead_lettered_alone() {
     let bodies = Bodies::new();

@@ -91,6 +91,7 @@ fn parrot(status: &'static str) -> String {
     url
 }
 
+/// T23: in whatever is printed while it runs.
 #[test]
 fn a_destination_that_repeats_the_token_does_not_get_it_printed() {
     collect_logs();
@@ -139,6 +140,7 @@ fn a_token_from_a_file_is_hidden_while_it_changes() {
     assert_hidden("log", &logged());
 }
 
+/// T23: in whatever is made of it.
 #[test]
 fn nothing_that_is_made_of_a_token_shows_it() {
     collect_logs();

@@ -191,6 +191,7 @@ fn a_body_that_is_too_large_is_halved_until_it_fits() {
     }
 }
 
+/// T21: and its neighbours are delivered.
 #[test]
 fn an_event_that_is_too_large_by_itself_is_dead_lettered_alone() {
     let receiver = receiver(&["413:bytes=30000"]);

@@ -186,3 +186,60 @@ impl Drop for Parcel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::batch::Shape;
+    use crate::dead_letter::Origin;
+    use crate::event::{AuditEvent, EventType, Severity};
+    use crate::policy::{BreakerConfig, RetryConfig, RetryPolicy};
+
+    fn parcel_of(events: usize) -> (Parcel, Arc<Pipeline>) {
+        let origin = Origin { pipeline: "p".to_owned(), siem_type: "s", destination: "d".to_owned() };
+        let pipeline = Arc::new(Pipeline::new(
+            origin,
+            None,
+            RetryPolicy::new(RetryConfig::default()),
+            BreakerConfig::default(),
+            Duration::from_secs(35),
+        ));
+        pipeline.books.batcher_accepted().store(events as u64, Ordering::Relaxed);
+        let mut batch = Batch::open(Shape::DEFAULT, Vec::new(), Vec::new());
+        for _ in 0..events {
+            let event = AuditEvent::builder(EventType::UserLogin, Severity::Low).build();
+            batch
+                .append(&event, |body| {
+                    body.push(b'x');
+                    Ok::<_, ()>(())
+                })
+                .unwrap();
+        }
+        (Parcel::new(batch, Arc::clone(&pipeline)), pipeline)
+    }
+
+    /// T1: what is dropped without a fate, by a panic or by a path that forgets it, is neither delivered nor in flight.
+    #[test]
+    fn a_parcel_without_a_fate_is_counted_as_lost_by_a_mistake_of_ours() {
+        let (parcel, pipeline) = parcel_of(3);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _held = parcel;
+            std::panic::resume_unwind(Box::new("while it was held"));
+        }));
+        assert!(panicked.is_err());
+        let ledger = pipeline.books.snapshot(0).ledger;
+        assert_eq!((ledger.accepted, ledger.delivered, ledger.lost["bug"], ledger.in_flight), (3, 0, 3, 0));
+
+        let (parcel, pipeline) = parcel_of(4);
+        drop(parcel.halve());
+        assert_eq!(pipeline.books.snapshot(0).ledger.lost["bug"], 4);
+
+        let (parcel, pipeline) = parcel_of(5);
+        drop(parcel.delivered());
+        let ledger = pipeline.books.snapshot(0).ledger;
+        assert_eq!((ledger.delivered, ledger.lost["bug"]), (5, 0));
+    }
+}

@@ -7,15 +7,16 @@ use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ureq::http::{HeaderMap, Response, header};
+use ureq::http::{Response, header};
 use ureq::tls::TlsConfig;
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::unversioned::transport::RustlsConnector;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::gzip::Gzip;
+use super::retry_after::retry_after;
 use super::socket::{Dialer, ResolvedLater};
 use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, tls};
 
@@ -31,8 +32,6 @@ const OUTPUT_BYTES: usize = 1024 * 1024;
 const INPUT_BYTES: usize = 128 * 1024;
 /// A connection that was idle longer is likely to be closed by the server just when we send.
 const IDLE_MAX: Duration = Duration::from_secs(15);
-/// The longest `Retry-After` that is told: a day.
-const RETRY_AFTER_SECONDS_MAX: u64 = 24 * 60 * 60;
 
 /// An HTTP client for one destination and one thread.
 ///
@@ -66,8 +65,11 @@ pub struct Answer {
     pub status: u16,
     /// The body's first 64 KiB.
     pub body: Vec<u8>,
-    /// How long to wait, as `Retry-After` says in whole seconds, up to a day; `None` without it or where it says
-    /// anything else.
+    /// How long to wait, as `Retry-After` says in seconds or as a date, up to a day; zero where its date has passed,
+    /// `None` without it or where it says anything else.
+    ///
+    /// A date is read against the answer's own `Date`, so that the server's clock need not agree with ours; against our
+    /// clock where it has none.
     pub retry_after: Option<Duration>,
 }
 
@@ -196,7 +198,7 @@ impl Http {
 
     fn read(&mut self, mut response: Response<Body>) -> Result<Answer, HttpError> {
         let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers());
+        let retry_after = retry_after(response.headers(), SystemTime::now());
         let mut body = Vec::new();
         let mut read_total = 0;
         let mut reader = response.body_mut().as_reader();
@@ -242,41 +244,4 @@ fn agent_config(config: &HttpConfig, tls: TlsConfig) -> ureq::config::Config {
         .max_idle_connections_per_host(1)
         .max_idle_age(IDLE_MAX)
         .build()
-}
-
-/// Whole seconds; the other form, a date, would need the server's clock to agree with ours.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // Digits beyond 64 bits are a long time too.
-    let seconds = text.parse().unwrap_or(u64::MAX).min(RETRY_AFTER_SECONDS_MAX);
-    Some(Duration::from_secs(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_whole_seconds_or_nothing() {
-        for (text, seconds) in [
-            ("0", Some(0)),
-            ("120", Some(120)),
-            (" 7 ", Some(7)),
-            ("99999999999999999999999", Some(86_400)),
-            ("-1", None),
-            ("+1", None),
-            ("1.5", None),
-            ("", None),
-            ("soon", None),
-            ("Tue, 24 Nov 2026 05:00:00 GMT", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::RETRY_AFTER, text.parse().unwrap());
-            assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{text}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new()), None);
-    }
 }

@@ -6,6 +6,7 @@
 mod config;
 mod error;
 mod gzip;
+mod retry_after;
 mod http;
 mod resolver;
 mod stop;

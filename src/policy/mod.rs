@@ -1,11 +1,17 @@
-//! Decisions without threads: when to send again, when not to send at all, and whose fault a failure is. Time and
-//! randomness are arguments.
+//! Decisions without threads: how long to wait and how often to try, when not to send at all, whose fault a failure is.
+//! Time and randomness are arguments.
 
 mod blame;
 mod breaker;
 mod breaker_lock;
+mod execute;
+#[cfg(test)]
+mod execute_tests;
 mod retry;
+mod retry_config;
 
 pub(crate) use blame::{Circumstances, Step, cut_budget, step};
 pub use breaker::{BreakerConfig, BreakerState, BreakerStatus, CircuitBreaker, Permit};
-pub use retry::{Jitter, RetryConfig, RetryPolicy};
+pub use execute::{Attempt, Failure, GaveUp, GaveUpReason};
+pub use retry::RetryPolicy;
+pub use retry_config::{Jitter, RetryConfig};

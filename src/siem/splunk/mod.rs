@@ -289,4 +289,6 @@ pub enum SplunkError {
 }
 
 #[cfg(test)]
+mod read_tests;
+#[cfg(test)]
 mod tests;

@@ -56,22 +56,23 @@ impl Reply {
         // Splunk writes `ackId`; others transcribe it otherwise.
         let ack_id = ["ackId", "ack_id", "ackID"].iter().find_map(|key| object.get(*key));
         let words = match (object.get("text").and_then(Value::as_str), code) {
-            (Some(text), Some(code)) => format!("{} (code {code})", readable(text)),
-            (Some(text), None) => readable(text),
+            (Some(text), Some(code)) => format!("{} (code {code})", readable(text, token)),
+            (Some(text), None) => readable(text, token),
             (None, Some(code)) => format!("code {code}"),
-            (None, None) => readable(&String::from_utf8_lossy(&answer.body)),
+            (None, None) => readable(&String::from_utf8_lossy(&answer.body), token),
         };
         Self {
             code,
-            words: if token.is_empty() { words } else { words.replace(token, "…") },
+            words,
             invalid_event_number: number.and_then(|number| usize::try_from(number).ok()),
             ack_id: ack_id.and_then(Value::as_u64),
         }
     }
 }
 
-/// On one line, and not long.
-fn readable(text: &str) -> String {
+/// On one line, not long, and without the token: removed before the rest is cut, so that no part of one is left.
+fn readable(text: &str, token: &str) -> String {
+    let text = if token.is_empty() { text.to_owned() } else { text.replace(token, "…") };
     let text = text.trim().chars().take(WORDS_CHARS_MAX);
     text.map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
