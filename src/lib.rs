@@ -72,7 +72,7 @@ mod batch;
 pub mod format;
 pub mod net;
 pub mod siem;
-mod policy;
+pub mod policy;
 pub mod ledger;
 mod dead_letter;
 mod engine;

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig};
-use crate::policy::RetryConfig;
+use crate::policy::{Overflow, RetryConfig, Sampling};
 use crate::table::{Problems, Table, TableOrWord};
 
 /// Cores are numbered from 0; no machine has more.
@@ -19,6 +19,8 @@ impl SiemConfig {
         Self {
             enabled: table.take_bool("enabled", problems).unwrap_or(default.enabled),
             batch,
+            overflow: Overflow::read(table, problems),
+            sampling: Sampling::read(table, problems),
             retry: RetryConfig::read(table, problems),
             batchers,
             senders: count(table, "senders", 1..=256, default.senders, problems),

@@ -1,6 +1,6 @@
 //! The threads: rings, batchers, senders, and the forwarder that owns them.
 //!
-//! Read it in this order: `ring` and `emitter` (the caller's side), `batcher`, `parcel` and `outcome` (a batch on its
+//! Read it in this order: `ring` and `emitter` (the caller's side), `batcher` and `gap`, `parcel` and `outcome` (a batch on its
 //! way, and what becomes of it), `sender`, `forwarder` (who owns the threads and drains them).
 
 mod batcher;
@@ -9,20 +9,23 @@ mod cores;
 mod destination;
 mod emitter;
 mod forwarder;
+mod gap;
 #[cfg(feature = "cli")]
 mod keys;
 mod outcome;
 mod parcel;
 mod pipeline;
+mod refused;
 mod report;
 mod ring;
 mod sender;
 mod settings;
 
 pub use builder::Builder;
-pub use emitter::{Emitter, Refused};
+pub use emitter::Emitter;
 pub use forwarder::Forwarder;
 #[cfg(feature = "cli")]
 pub(crate) use pipeline::chain;
+pub use refused::Refused;
 pub use report::Report;
 pub use settings::{BatchConfig, DeadLetterConfig, Pin, SiemConfig, StartError};
