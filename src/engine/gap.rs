@@ -202,7 +202,8 @@ mod tests {
 
     #[test]
     fn episodes_within_a_second_of_the_last_telling_are_told_together() {
-        let looks = [(0, 1), (TENTH, 1), (2 * TENTH, 2), (3 * TENTH, 2), (5 * TENTH, 3), (10 * TENTH, 3), (11 * TENTH, 3)];
+        let looks =
+            [(0, 1), (TENTH, 1), (2 * TENTH, 2), (3 * TENTH, 2), (5 * TENTH, 3), (10 * TENTH, 3), (11 * TENTH, 3)];
         assert_eq!(totals(&looks), [None, Some(1), None, None, None, None, Some(2)]);
     }
 

@@ -25,8 +25,8 @@ use crate::event::{Severity, Timestamp};
 
 pub(crate) use latency::Latency;
 pub use latency::Quantiles;
-pub(crate) use refusals::RefusedCounts;
 use refusals::Refusals;
+pub(crate) use refusals::RefusedCounts;
 pub use snapshot::{Ledger, Snapshot};
 
 macro_rules! reasons {

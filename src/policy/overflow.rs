@@ -94,8 +94,7 @@ mod keys {
         /// Takes the keys of overflow out of a pipeline's table; an absent key is its default, and one that belongs to
         /// another policy than the chosen one is a mistake.
         pub(crate) fn read(table: &mut Table<'_>, problems: &mut Problems) -> Self {
-            let policies =
-                [("refuse", Policy::Refuse), ("block", Policy::Block), ("shed_by_severity", Policy::Shed)];
+            let policies = [("refuse", Policy::Refuse), ("block", Policy::Block), ("shed_by_severity", Policy::Shed)];
             let policy = table.take_choice("overflow", &policies, problems);
             let timeout = table.take_seconds("block_timeout_seconds", 0.001..=3600.0, problems);
             let shed = Shed::read(table, problems);
@@ -125,14 +124,18 @@ mod keys {
             let default = Self::default();
             let Some(mut shed) = table.take_table("shed", problems) else { return default };
             let mut part = |key, default| shed.take_float(key, PART, problems).unwrap_or(default);
-            let read =
-                Self { low: part("low", default.low), medium: part("medium", default.medium), high: part("high", default.high) };
+            let read = Self {
+                low: part("low", default.low),
+                medium: part("medium", default.medium),
+                high: part("high", default.high),
+            };
             blame_critical(&mut shed, "critical events are never shed", problems);
             let pairs = [("low", read.low, "medium", read.medium), ("medium", read.medium, "high", read.high)];
             for (lower, below, upper, above) in pairs {
                 if below > above {
                     let what = format!("{lower} = {below} is above {upper} = {above}");
-                    let help = "the less severe are shed first, such as shed = { low = 0.5, medium = 0.75, high = 0.9 }";
+                    let help =
+                        "the less severe are shed first, such as shed = { low = 0.5, medium = 0.75, high = 0.9 }";
                     table.blame("shed", &what, help, problems);
                 }
             }
