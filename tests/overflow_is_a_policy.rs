@@ -65,7 +65,7 @@ fn block(timeout: Duration) -> Overflow {
 /// slot is. Four threads at a time.
 #[test]
 fn critical_finds_room_while_low_then_medium_then_high_are_refused() {
-    const THREADS: u64 = 4;
+    const THREADS: u32 = 4;
     let stalled = stalled(|builder| builder.max_queue_size(1000).overflow(Overflow::ShedBySeverity(Shed::default())));
     let refused = [(); 4].map(|()| AtomicU64::new(0));
     // What of the ring is filled when events of this severity are refused.
@@ -99,14 +99,17 @@ fn critical_finds_room_while_low_then_medium_then_high_are_refused() {
         });
         let queued = stalled.forwarder.metrics().ledger.queued;
         // Threads that look at the same moment pass a limit by one each, and no further; the ring's end nobody passes.
-        let beyond = if severity == Severity::Critical { 0 } else { THREADS - 1 };
+        let beyond = if severity == Severity::Critical { 0 } else { u64::from(THREADS) - 1 };
         assert!((limit..=limit + beyond).contains(&queued), "{severity} is refused from {queued} on");
     }
     let metrics = stalled.forwarder.metrics();
     for severity in Severity::ALL {
         let reason = if severity == Severity::Critical { RefusedReason::Full } else { RefusedReason::Shed };
         let ours = refused[severity as usize].load(Ordering::Relaxed);
-        assert!(ours >= THREADS && metrics.events_dropped_by[&(reason, severity)] == ours, "{severity}: {metrics:?}");
+        assert!(
+            ours >= u64::from(THREADS) && metrics.events_dropped_by[&(reason, severity)] == ours,
+            "{severity}: {metrics:?}"
+        );
     }
     stalled.finish();
 }
@@ -185,7 +188,9 @@ fn block_waits_until_there_is_room() {
         assert!(begun.elapsed() < PATIENCE / 2);
         assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
         stalled.hang.release();
-        waiting.into_iter().for_each(|waiting| waiting.join().unwrap().unwrap());
+        for waiting in waiting {
+            waiting.join().unwrap().unwrap();
+        }
     });
     stalled.finish();
 }
@@ -199,9 +204,10 @@ fn block_waits_no_longer_than_its_timeout_and_that_is_one_refusal() {
     stalled.offer(&emitter, event(Severity::Low)).unwrap();
     for is_built in [false, true] {
         let begun = Instant::now();
-        let answer = match is_built {
-            true => emitter.event(EventType::UserLogin, Severity::Critical).try_send(),
-            false => emitter.try_send(event(Severity::Critical)),
+        let answer = if is_built {
+            emitter.event(EventType::UserLogin, Severity::Critical).try_send()
+        } else {
+            emitter.try_send(event(Severity::Critical))
         };
         assert!(matches!(answer, Err(Refused::Full(_))));
         let elapsed = begun.elapsed();

@@ -10,7 +10,7 @@ use siem_forward::policy::Sampling;
 use siem_forward::{AuditEvent, EventId, EventType, Forwarder, Refused, Report, Severity};
 use support::{NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each};
 
-const EACH: usize = 5_000;
+const EACH: u32 = 5_000;
 
 fn parts(low: f64, medium: f64, high: f64) -> Sampling {
     let mut sampling = Sampling::default();
@@ -48,7 +48,7 @@ fn kept(events: &[AuditEvent], sampling: Sampling) -> (BTreeSet<EventId>, Report
 #[test]
 fn two_forwarders_keep_the_same_events_about_the_asked_part_and_every_critical_one() {
     // Of version 7, which begin with their time, and of version 8, from foreign names.
-    let event = |(index, severity): (usize, Severity)| {
+    let event = |(index, severity): (u32, Severity)| {
         let event = AuditEvent::builder(EventType::UserLogin, severity);
         let event =
             if index % 2 == 0 { event } else { event.id(EventId::from_foreign(&format!("{severity}-{index}"))) };
@@ -63,11 +63,15 @@ fn two_forwarders_keep_the_same_events_about_the_asked_part_and_every_critical_o
     for (severity, part) in Severity::ALL.into_iter().zip([0.1, 0.5, 0.9, 1.0]) {
         let of_it = events.iter().filter(|event| event.severity() == severity);
         let kept = of_it.filter(|event| first.contains(&event.id())).count();
-        let (kept_f, asked) = (kept as f64, EACH as f64 * part);
+        let kept = u32::try_from(kept).unwrap();
+        let asked = f64::from(EACH) * part;
         // Six standard deviations.
-        assert!((kept_f - asked).abs() <= 6.0 * (asked * (1.0 - part)).sqrt(), "{severity}: {kept} for {asked}");
+        assert!(
+            (f64::from(kept) - asked).abs() <= 6.0 * (asked * (1.0 - part)).sqrt(),
+            "{severity}: {kept} for {asked}"
+        );
         let told = report.metrics.events_dropped_by[&(RefusedReason::Sampled, severity)];
-        assert_eq!(told, (EACH - kept) as u64, "{severity}");
+        assert_eq!(told, u64::from(EACH - kept), "{severity}");
     }
     let (none, _) = kept(&events, parts(0.0, 0.0, 0.0));
     let critical = events.iter().filter(|event| event.severity() == Severity::Critical).map(AuditEvent::id);

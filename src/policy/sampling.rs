@@ -110,7 +110,8 @@ mod tests {
 
     /// Within six standard deviations, which chance leaves once in 500 million times.
     fn assert_share(part: f64, ids: impl Iterator<Item = EventId> + Clone, kind: &str) {
-        let (total, kept) = (ids.clone().count() as f64, kept(part, ids) as f64);
+        let [total, kept] =
+            [ids.clone().count(), kept(part, ids)].map(|count| f64::from(u32::try_from(count).unwrap()));
         let deviation = (total * part * (1.0 - part)).sqrt();
         assert!((kept - total * part).abs() <= 6.0 * deviation, "{kind}: {kept} of {total} at {part}");
     }
