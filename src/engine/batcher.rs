@@ -162,9 +162,13 @@ impl<S: Siem> Batcher<'_, S> {
     /// is closed, and nothing comes after it.
     fn tell_gap(&self, open: &mut Open, is_last: bool) {
         let BatcherSeat { gate, pipeline, gaps, .. } = self.seat;
+        let now = monotonic();
+        if !is_last && !gaps.is_due(now) {
+            return;
+        }
         let mut told = None;
         self.seat.unless_abandoned(|| {
-            let gap = if is_last { gaps.last_look(pipeline) } else { gaps.look(pipeline, monotonic()) };
+            let gap = if is_last { gaps.last_look(pipeline) } else { gaps.look(pipeline, now) };
             told = gap.inspect(|_| {
                 pipeline.books.gap_told();
                 self.accept();

@@ -189,7 +189,8 @@ impl QueueBytes {
         Self { held: CachePadded::default(), max }
     }
 
-    /// Whether `bytes` more stay within `max`. Where nothing is held there is room for any one event: refused as full, it would be waited for without end.
+    /// Whether `bytes` more stay within `max`. Where nothing is held there is room for any one event: refused as full, it
+    /// would be waited for without end.
     ///
     /// Relaxed: a bound, not a lock; what is reserved is published by the ring.
     fn reserve(&self, bytes: usize, max: usize) -> bool {

@@ -33,14 +33,20 @@ impl GapWatch {
         Self { due: AtomicU64::new(0), watched: Mutex::default() }
     }
 
+    /// Whether it is time for a look.
+    #[inline]
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        // Relaxed: a hint, the lock decides.
+        now >= self.due.load(Ordering::Relaxed)
+    }
+
     /// The gap that is to be told now, if any: of an episode that is over or has lasted long.
     pub(crate) fn look(&self, pipeline: &Pipeline, now: u64) -> Option<Gap> {
-        // Relaxed: a look too many finds nothing, the lock decides.
-        if now < self.due.load(Ordering::Relaxed) {
-            return None;
-        }
         // Where another batcher looks, it sees what there is to see.
         let mut watched = self.watched.try_lock()?;
+        if !self.is_due(now) {
+            return None;
+        }
         self.due.store(now.saturating_add(QUIET_NANOS), Ordering::Relaxed);
         let counts = watched.look(now, pipeline.books.gap_counts())?;
         Some(watched.gap(counts, pipeline))
