@@ -247,6 +247,7 @@ impl Emitter {
 
     /// Hands in an event, and waits for room while the caller wishes. Of what is refused only the sampled is counted: the
     /// callers are those of the program, who try the others again or write down what they keep.
+    #[cfg(feature = "cli")]
     pub(crate) fn send_while(&self, event: AuditEvent, wait: impl Fn() -> bool) -> Result<(), Refused> {
         self.push_while(event, wait).map_err(|refused| match refused {
             sampled @ Refused::Sampled(_) => self.gate.refuse(sampled),
