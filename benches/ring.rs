@@ -1,7 +1,9 @@
 //! What an emit costs beside a bare push of the same slot into the same queue.
 //!
 //! Each iteration is one event. Events are prepared outside of the measured time and pushed in bursts that the ring
-//! holds, so that nothing is refused; `bare` measures the harness and the queue, `emitter` adds all that we do.
+//! holds, so that nothing is refused; `bare` measures the harness and the queue, `emitter` adds all that we do, and
+//! `emitter/shed` and `emitter/sampling` what the other policies add to that (`block` adds nothing: it begins where there
+//! is no room). Of the sampled events practically all are kept, so that the push is compared with a push.
 
 #![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
 
@@ -13,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_queue::ArrayQueue;
-use siem_forward::{AuditEvent, Emitter, EventType, Forwarder, Severity, Verdict, siem};
+use siem_forward::policy::{Overflow, Sampling, Shed};
+use siem_forward::{AuditEvent, Builder, Emitter, EventType, Forwarder, Severity, Verdict, siem};
 
 const SLOTS: usize = 20_000;
 /// Short against the 2 ms that either consumer sleeps: what wakes in the middle of a burst takes a core from it, and
@@ -88,6 +91,19 @@ fn time(iterations: u64, producers: usize, push: impl Fn(AuditEvent) + Sync, bac
     spent
 }
 
+type Policy = (&'static str, fn(Builder) -> Builder);
+
+const POLICIES: [Policy; 3] = [
+    ("emitter", |builder| builder),
+    ("emitter/shed", |builder| builder.overflow(Overflow::ShedBySeverity(Shed::default()))),
+    ("emitter/sampling", |builder| {
+        let mut sampling = Sampling::default();
+        // The decision is made, and the event is kept.
+        sampling.low = 1.0 - 1e-9;
+        builder.sampling(sampling)
+    }),
+];
+
 fn ring(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ring/push");
     group.throughput(Throughput::Elements(1));
@@ -101,18 +117,25 @@ fn ring(criterion: &mut Criterion) {
             done.store(true, Ordering::Relaxed);
             consumer.join().expect("the consumer");
         });
-        group.bench_function(BenchmarkId::new("emitter", producers), |bencher| {
-            let backlog = Arc::new(Backlog::default());
-            let behind = Arc::clone(&backlog);
-            let accept = siem::from_fn("accept", move |batch| {
-                behind.taken.fetch_add(batch.len(), Ordering::Relaxed);
-                Verdict::Accept
+        for (name, adapt) in POLICIES {
+            // One producer shows what a policy adds; four show the queue.
+            if producers > 1 && name != "emitter" {
+                continue;
+            }
+            group.bench_function(BenchmarkId::new(name, producers), |bencher| {
+                let backlog = Arc::new(Backlog::default());
+                let behind = Arc::clone(&backlog);
+                let accept = siem::from_fn("accept", move |batch| {
+                    behind.taken.fetch_add(batch.len(), Ordering::Relaxed);
+                    Verdict::Accept
+                });
+                let builder = adapt(Forwarder::builder(accept)).max_queue_size(SLOTS);
+                let forwarder = builder.start().expect("a forwarder");
+                let emitter: Emitter = forwarder.emitter();
+                let push = |event| emitter.try_send(event).expect("room for a burst");
+                bencher.iter_custom(|iterations| time(iterations, producers, push, &backlog));
             });
-            let forwarder = Forwarder::builder(accept).max_queue_size(SLOTS).start().expect("a forwarder");
-            let emitter: Emitter = forwarder.emitter();
-            let push = |event| emitter.try_send(event).expect("room for a burst");
-            bencher.iter_custom(|iterations| time(iterations, producers, push, &backlog));
-        });
+        }
     }
     group.finish();
 }

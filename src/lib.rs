@@ -33,8 +33,9 @@
 //! ```
 //!
 //! **2. Emit.** An [`Emitter`] is `Send + Sync` and cheap to clone. [`Emitter::event`] builds in a pooled buffer;
-//! [`AuditEvent::builder`] builds anywhere. [`Emitter::try_send`] never blocks; [`Emitter::send_timeout`] waits for room
-//! as long as you say. What is not taken comes back as [`Refused`].
+//! [`AuditEvent::builder`] builds anywhere. [`Emitter::try_send`] never blocks, unless [`policy::Overflow`] says so;
+//! [`Emitter::send_timeout`] waits for room as long as you say. What is not taken comes back as [`Refused`], and where
+//! that leaves a gap, an event of type `audit_gap` tells the SIEM.
 //!
 //! **3. What becomes of an event.** A batcher encodes it once into the body of a [`Batch`]; a sender hands the batch to
 //! the [`Siem`], whose [`Verdict`] says what the destination holds. What failed is sent again, what is wrong is cut down to

@@ -67,7 +67,7 @@ fn what_is_held_and_the_memory_for_it_are_bounded() {
     let path = directory.path().join("dead.ndjson");
     let splunk = Splunk::new(url, "t").unwrap().timeout(Duration::from_millis(100)).compression(Compression::None);
     let before = resident();
-    let forwarder = Forwarder::builder(splunk)
+    let forwarder = support::builder(splunk)
         .max_queue_size(QUEUE)
         .batch_size(BATCH)
         .senders(SENDERS)

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use fork::{Fork, fork, waitpid_nohang};
 use rustix::process::{Pid, Signal, kill_process};
+use siem_forward::policy::Overflow;
 use siem_forward::{
     AuditEvent, Cause, DeadLetterConfig, Emitter, EventId, EventType, Forwarder, Ledger, Refused, Report, Severity,
     Verdict,
@@ -25,7 +26,9 @@ fn a_forked_child_is_refused_and_touches_nothing_of_its_parents() {
     let received = Received::default();
     let start = |verdict: Verdict, path: &Path| {
         let destination = scripted(&received, move |_| verdict.clone());
-        support::builder(destination).dead_letter(DeadLetterConfig::new(path)).batch_size(1).start().unwrap()
+        // Nobody waits for room in a child, whatever the policy.
+        let builder = support::builder(destination).overflow(Overflow::Block { timeout: PATIENCE }).max_queue_size(20);
+        builder.dead_letter(DeadLetterConfig::new(path)).batch_size(1).start().unwrap()
     };
     // One that delivers, and one that holds events which a drain would write down.
     let delivering = start(Verdict::Accept, &path);

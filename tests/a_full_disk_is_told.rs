@@ -23,7 +23,7 @@ fn what_the_disk_does_not_take_is_counted_and_the_rest_is_delivered() {
     let destination = support::scripted(&received, |batch| {
         if holds_poison(batch.body()) { Verdict::Reject(Cause::http(400)) } else { Verdict::Accept }
     });
-    let builder = Forwarder::builder(destination).batch_size(1).dead_letter(DeadLetterConfig::new(FULL));
+    let builder = support::builder(destination).batch_size(1).dead_letter(DeadLetterConfig::new(FULL));
     let forwarder = builder.start().unwrap();
     let emitter = forwarder.emitter();
     let mut good = Vec::new();
@@ -50,7 +50,7 @@ fn what_the_disk_does_not_take_is_counted_and_the_rest_is_delivered() {
 fn a_drain_that_can_neither_deliver_nor_write_keeps_its_deadline_and_says_what_is_lost() {
     let received = Received::default();
     let destination = support::scripted(&received, |_| Verdict::retry(Cause::http(503)));
-    let builder = Forwarder::builder(destination).batch_size(10).dead_letter(DeadLetterConfig::new(FULL));
+    let builder = support::builder(destination).batch_size(10).dead_letter(DeadLetterConfig::new(FULL));
     let forwarder = builder.start().unwrap();
     send(&forwarder.emitter(), 300);
     let report = drain_in_time(&forwarder, Duration::from_millis(200));

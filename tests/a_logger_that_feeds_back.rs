@@ -132,15 +132,20 @@ fn warnings_become_events_of_the_forwarder_that_warns_and_nothing_recurses_or_ha
     let before = answers.texts.len();
     drop(answers);
 
-    // Emitting logs nothing, whatever it is answered with.
+    // Emitting logs nothing, whatever it is answered with; what was refused the batcher tells, on its own thread.
     let emitter = quiet.emitter();
     support::fill(&emitter);
     for bytes in [10, 100_000] {
         let event = emitter.event(EventType::UserLogin, Severity::Low).user_agent("x".repeat(bytes));
         drop(event.send_timeout(Duration::from_millis(1)));
     }
+    let only_of_gaps = |texts: &[String]| texts.iter().skip(before).all(|text| text.contains(" since the start: "));
+    assert!(only_of_gaps(&LOGGER.answers.lock().unwrap().texts));
     quiet.drain(PATIENCE);
     assert!(emitter.event(EventType::UserLogin, Severity::Low).try_send().is_err());
-    assert_eq!(LOGGER.answers.lock().unwrap().texts.len(), before);
+    let answers = LOGGER.answers.lock().unwrap();
+    assert!(answers.texts.len() == before + 1 && only_of_gaps(&answers.texts), "{:?}", answers.texts);
+    assert_eq!((answers.closed, answers.taken.len()), (1, 1), "it was logged by a worker, and told once");
+    drop(answers);
     assert!(!RECURSED.load(Ordering::SeqCst), "emitting logs, or a warning warns");
 }

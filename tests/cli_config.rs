@@ -109,6 +109,58 @@ fn each_mistake_by_itself_is_told_in_place() {
     assert!(Folder::new("[siem]").refused(&[]).contains("siem: holds no pipeline"));
 }
 
+/// A key that does nothing under the chosen policy would let its writer believe that it does.
+#[test]
+fn a_key_of_another_overflow_policy_is_a_mistake_and_a_part_out_of_its_order_too() {
+    let belongs_to_block = "siem.toml:4: siem.splunk.block_timeout_seconds: belongs to overflow = \"block\"";
+    let belongs_to_shed = "siem.splunk.shed: belongs to overflow = \"shed_by_severity\"";
+    for (keys, expected) in [
+        ("block_timeout_seconds = 1", &[belongs_to_block, "set overflow = \"block\", or remove it"][..]),
+        ("shed = { low = 0.3 }", &["siem.toml:4: ", belongs_to_shed]),
+        ("block_timeout_seconds = 1\noverflow = \"shed_by_severity\"", &[belongs_to_block]),
+        ("shed = {}\noverflow = \"block\"\nblock_timeout_seconds = 0.5", &["siem.toml:4: ", belongs_to_shed]),
+        (
+            "shed = {}\nblock_timeout_seconds = 1\noverflow = \"refuse\"",
+            &[belongs_to_shed, "block_timeout_seconds: belongs"],
+        ),
+        (
+            "overflow = \"drop_oldest\"\nshed = {}",
+            &["siem.toml:4: siem.splunk.overflow: unknown value", "\"refuse\", \"block\" or \"shed_by_severity\""],
+        ),
+        (
+            "overflow = \"block\"\nblock_timeout_seconds = 0",
+            &["block_timeout_seconds: out of range", "0.001 to 3600 seconds"],
+        ),
+        (
+            "overflow = \"shed_by_severity\"\nshed = { low = 0.8, high = 0, medum = 0.8, critical = 1 }",
+            &[
+                "siem.toml:5: siem.splunk.shed: low = 0.8 is above medium = 0.75",
+                "siem.splunk.shed.high: out of range",
+                "must be 0.01 to 1",
+                "siem.splunk.shed.medum: unknown key",
+                "did you mean `medium`?",
+                "siem.splunk.shed.critical: critical events are never shed",
+            ],
+        ),
+        (
+            "sampling = { low = 1.5, medium = \"all\", critical = 0.5 }",
+            &[
+                "siem.toml:4: siem.splunk.sampling.low: out of range",
+                "siem.splunk.sampling.medium: is a text, must be a number",
+                "siem.splunk.sampling.critical: critical events are never sampled",
+            ],
+        ),
+    ] {
+        let told = Folder::new(&GOOD.replace("[siem.splunk]", &format!("[siem.splunk]\n{keys}"))).refused(&[]);
+        for expected in expected {
+            assert!(told.contains(expected), "{keys}: {expected}: {told}");
+        }
+        // A policy that is misspelt says enough by itself.
+        assert_eq!(told.contains("belongs to"), expected.concat().contains("belongs"), "{keys}: {told}");
+        assert!(!told.contains("siem.splunk.shed.critical: unknown key"), "told once: {told}");
+    }
+}
+
 #[test]
 fn a_token_is_never_echoed_however_it_was_written_down() {
     for token in [

@@ -42,7 +42,7 @@ fn a_time_far_away_changes_no_age_no_latency_and_no_wait() {
             seen.push((Instant::now(), batch.marks()[0].timestamp, String::from_utf8_lossy(batch.body()).into_owned()));
             if seen.len() <= 2 { Verdict::retry(Cause::http(500)) } else { Verdict::Accept }
         });
-        let builder = Forwarder::builder(destination).batch_timeout(BATCH_TIMEOUT).retry(retry());
+        let builder = support::builder(destination).batch_timeout(BATCH_TIMEOUT).retry(retry());
         let forwarder = builder.start().unwrap();
         let event = event(timestamp);
         let (id, begun) = (event.id(), Instant::now());
@@ -79,7 +79,7 @@ fn times_that_run_backwards_share_a_batch() {
         Verdict::Accept
     });
     // Handed over by count alone, so that a busy machine does not cut it in two.
-    let builder = Forwarder::builder(destination).batch_size(400).batch_timeout(Duration::from_secs(60));
+    let builder = support::builder(destination).batch_size(400).batch_timeout(Duration::from_secs(60));
     let forwarder = builder.start().unwrap();
     let emitter = forwarder.emitter();
     let events = times().into_iter().cycle().take(400).map(event);

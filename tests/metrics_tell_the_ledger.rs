@@ -120,22 +120,26 @@ fn at_rest_every_name_says_what_happened() {
     );
     assert_eq!(empty.ledger.lost.keys().copied().collect::<Vec<_>>(), sorted(LostReason::ALL, LostReason::label));
 
-    // One at a time, so that the requests come in this order: accepted, two failures and accepted, accepted, refused.
+    // One at a time, so that the requests come in this order: accepted, two failures and accepted, accepted, refused; and
+    // at the end our own, which tells of the one that was too large.
     let sent: Vec<_> = (0..4).map(|index| one_at_a_time(&forwarder, &emitter, index)).collect();
     let large = emitter.event(EventType::UserLogin, Severity::Critical).user_agent("x".repeat(400)).try_send();
     assert!(large.is_err());
     let report = forwarder.drain(PATIENCE);
     let metrics = &report.metrics;
     assert_never_negative(metrics);
-    assert_eq!((metrics.events_sent, metrics.events_failed, metrics.events_dropped), (3, 1, 1));
-    assert_eq!((metrics.batches_sent, metrics.batches_failed, metrics.retry_count), (3, 3, 2));
-    assert!((metrics.success_rate - 50.0).abs() < 1e-9);
+    assert_eq!((metrics.events_sent, metrics.events_failed, metrics.events_dropped), (4, 1, 1));
+    assert_eq!((report.ledger.accepted, report.ledger.gaps), (5, 1));
+    let dropped: Vec<_> = metrics.events_dropped_by.iter().filter(|(_, count)| **count > 0).collect();
+    assert_eq!(dropped, [(&(RefusedReason::TooLarge, Severity::Critical), &1)]);
+    assert_eq!((metrics.batches_sent, metrics.batches_failed, metrics.retry_count), (4, 3, 2));
+    assert!((metrics.success_rate - 400.0 / 7.0).abs() < 1e-9);
     let errors = [("http_400", 1), ("http_503", 1), ("timeout", 1)].map(|(label, count)| (label.to_owned(), count));
     assert_eq!(metrics.error_counts, BTreeMap::from(errors));
     assert_eq!((metrics.queue_size, metrics.current_batch_size), (0, 0));
     assert_eq!((report.ledger.lost["no_dead_letter"], report.ledger.refused["too_large"]), (1, 1));
-    assert_eq!(metrics.send_latency.count, 6);
-    assert_eq!(metrics.delivery_latency.count, 3);
+    assert_eq!(metrics.send_latency.count, 7);
+    assert_eq!(metrics.delivery_latency.count, 4);
     assert!(metrics.delivery_latency.p50 >= Duration::from_millis(1) && metrics.average_latency_ms >= 0.9);
     assert!(metrics.worker_cpu_time > Duration::ZERO);
     assert_one_fate_each(&sent, &received.ids(), &NONE_DEAD, &report);

@@ -35,7 +35,7 @@ fn fifty_thousand_events_are_delivered_in_time() {
     retry.retry_backoff_base = 1.0;
     retry.retry_backoff_max = Duration::from_millis(100);
     retry.retry_jitter = Jitter::None;
-    let forwarder = Forwarder::builder(Splunk::new(receiver.url(), TOKEN).unwrap())
+    let forwarder = support::builder(Splunk::new(receiver.url(), TOKEN).unwrap())
         // Full batches, whatever the machine does meanwhile.
         .batch_timeout(PATIENCE)
         .retry(retry)

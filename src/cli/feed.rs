@@ -107,6 +107,8 @@ impl Feed {
                 self.fed.offered += 1;
                 return;
             }
+            // Done, as the configuration wants it; the ledger has counted it.
+            Err(Refused::Sampled(_)) => return,
             Err(refused) => refused,
         };
         let unreadable = match &reason {

@@ -203,6 +203,10 @@ impl RunReport {
         for (reason, lost) in report.ledger.lost.iter().filter(|(_, lost)| **lost > 0) {
             parts.push(format!("{} {} lost ({reason})", count(*lost), verb(*lost, "is", "are")));
         }
+        let sampled = report.ledger.refused.get("sampled").copied().unwrap_or(0);
+        if sampled > 0 {
+            parts.push(format!("{} {} sampled out", count(sampled), verb(sampled, "was", "were")));
+        }
         if in_flight > 0 {
             parts.push(format!("{} {} still in flight", count(in_flight), verb(in_flight, "is", "are")));
         }
@@ -215,6 +219,7 @@ fn ledger(ledger: &Ledger) -> Map<String, Value> {
     object.insert("refused".to_owned(), json!(ledger.refused));
     object.insert("queued".to_owned(), json!(ledger.queued));
     object.insert("accepted".to_owned(), json!(ledger.accepted));
+    object.insert("gaps".to_owned(), json!(ledger.gaps));
     object.insert("delivered".to_owned(), json!(ledger.delivered));
     object.insert("dead_lettered".to_owned(), json!(ledger.dead_lettered));
     object.insert("lost".to_owned(), json!(ledger.lost));

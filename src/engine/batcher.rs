@@ -10,6 +10,7 @@ use crossbeam_utils::{Backoff, CachePadded};
 use parking_lot::Mutex;
 
 use super::emitter::Gate;
+use super::gap::GapWatch;
 use super::parcel::{Parcel, undelivered};
 use super::pipeline::Pipeline;
 use crate::batch::{Batch, Mark, Shape};
@@ -24,6 +25,8 @@ const BUSY_FROM: usize = 64;
 /// Events of one write to the dead letter, which waits for the disk, when what lies in the ring is written down.
 const BURIED_TOGETHER: usize = 4096;
 const SLEEP_MIN: Duration = Duration::from_micros(50);
+/// How long a batcher waits for a sender before it says what is refused meanwhile.
+const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// What one batcher works with; the loop is generic in the destination, this is not.
 #[derive(Debug)]
@@ -32,8 +35,9 @@ pub(crate) struct BatcherSeat {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) open: Mutex<Open>,
     pub(crate) spare: Receiver<(Vec<u8>, Vec<Mark>)>,
+    pub(crate) gaps: Arc<GapWatch>,
     pub(crate) limits: Limits,
-    /// Events taken from the ring; this thread alone writes it.
+    /// Events taken from the ring, and our own; this thread alone writes it.
     pub(crate) accepted: Arc<CachePadded<AtomicU64>>,
     /// Whether drain has left this batcher behind: its events are booked, hands off. Held while something is booked
     /// that both could book, so that each event is booked by one of them.
@@ -114,6 +118,7 @@ impl<S: Siem> Batcher<'_, S> {
         let mut open = self.seat.open.lock();
         let open = &mut *open;
         if pipeline.stop.is_stopped() {
+            self.tell_gap(open, true);
             self.hand_over(open, None);
             self.seat.bury_queued();
             return Turn::Finished;
@@ -134,6 +139,10 @@ impl<S: Siem> Batcher<'_, S> {
             events += 1;
             self.take(open, event);
         }
+        if events < CHUNK {
+            gate.pool.make_good(gate.ring.len());
+        }
+        self.tell_gap(open, closed);
         pipeline.books.open_batch(open.batch.len());
         let age = || monotonic().saturating_sub(open.since);
         if !open.batch.is_empty() && (closed || age() >= limits.batch_timeout_nanos) {
@@ -147,6 +156,29 @@ impl<S: Siem> Batcher<'_, S> {
         let mut next = None;
         self.seat.unless_abandoned(|| next = self.seat.gate.ring.next_while_closing().inspect(|_| self.accept()));
         next
+    }
+
+    /// Appends the event that tells of a gap, where there is one to tell. The last is told however short it was: the ring
+    /// is closed, and nothing comes after it.
+    fn tell_gap(&self, open: &mut Open, is_last: bool) {
+        let BatcherSeat { gate, pipeline, gaps, .. } = self.seat;
+        let now = monotonic();
+        if !is_last && !gaps.is_due(now) {
+            return;
+        }
+        let mut told = None;
+        self.seat.unless_abandoned(|| {
+            let gap = if is_last { gaps.last_look(pipeline) } else { gaps.look(pipeline, now) };
+            told = gap.inspect(|_| {
+                pipeline.books.gap_told();
+                self.accept();
+            });
+        });
+        let Some(gap) = told else { return };
+        gap.warn(pipeline);
+        let event = gap.event(gate.pool.take(), &pipeline.origin.pipeline);
+        gate.admit_own(&event);
+        self.take(open, event);
     }
 
     /// Encodes an event into the open batch, and hands that over when it is full.
@@ -201,29 +233,38 @@ impl<S: Siem> Batcher<'_, S> {
         }
         let next = next.unwrap_or_else(|| self.fresh_batch());
         let mut batch = std::mem::replace(&mut open.batch, next);
-        self.seat.unless_abandoned(|| {
-            batch.seal();
-            let parcel = Parcel::new(batch, Arc::clone(&self.seat.pipeline));
-            if let Some(unsent) = self.send(parcel) {
-                Parcel::bury_undelivered([unsent], &self.seat.pipeline);
+        batch.seal();
+        let mut left = Some(batch);
+        while let Some(batch) = left.take() {
+            self.seat.unless_abandoned(|| left = self.offer(batch));
+            if left.is_some() {
+                // Not while it is held that drain may have to wait for: the logger is the service's code.
+                self.seat.gaps.warn_meanwhile(&self.seat.pipeline);
             }
-        });
+        }
     }
 
-    /// Waits for a sender or the stop; gives the parcel back when stopped.
-    fn send(&self, parcel: Parcel) -> Option<Parcel> {
-        let stop = self.seat.pipeline.stop.receiver();
+    /// Waits a while for a sender or the stop; gives the batch back where neither came.
+    fn offer(&self, batch: Batch) -> Option<Batch> {
+        let pipeline = &self.seat.pipeline;
+        let stop = pipeline.stop.receiver();
         let mut select = Select::new();
         let sending = select.send(&self.handover);
         select.recv(stop);
-        let ready = select.select();
-        if ready.index() == sending {
-            return ready.send(&self.handover, parcel).err().map(|unsent| unsent.0);
+        let Ok(ready) = select.select_timeout(SAY_EVERY) else { return Some(batch) };
+        let parcel = Parcel::new(batch, Arc::clone(pipeline));
+        let unsent = if ready.index() == sending {
+            ready.send(&self.handover, parcel).err().map(|unsent| unsent.0)
+        } else {
+            // Nothing is ever sent on it: it is disconnected.
+            let stopped = ready.recv(stop);
+            debug_assert!(stopped.is_err());
+            Some(parcel)
+        };
+        if let Some(unsent) = unsent {
+            Parcel::bury_undelivered([unsent], pipeline);
         }
-        // Nothing is ever sent on it: it is disconnected.
-        let stopped = ready.recv(stop);
-        debug_assert!(stopped.is_err());
-        Some(parcel)
+        None
     }
 
     fn fresh_batch(&self) -> Batch {

@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use super::batcher::{BatcherSeat, Limits, Open};
 use super::cores;
 use super::destination::Destination;
-use super::emitter::{Gate, QueueBytes, mark_worker};
+use super::emitter::{Admission, Gate, QueueBytes, mark_worker};
 use super::forwarder::{Forwarder, Worker};
+use super::gap::GapWatch;
 use super::held::{Held, SenderSeat};
 use super::monitor::MonitorSeat;
 use super::parcel::Parcel;
@@ -24,7 +25,7 @@ use super::settings::{ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, Sie
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
-use crate::policy::{BreakerConfig, RetryConfig, RetryPolicy};
+use crate::policy::{BreakerConfig, Overflow, RetryConfig, RetryPolicy, Sampling};
 use crate::siem::Siem;
 
 /// The most buffers that a pool keeps: 4 MB of them.
@@ -99,6 +100,18 @@ impl Builder {
     /// The most bytes of one event's text.
     pub fn event_bytes_max(mut self, bytes: usize) -> Self {
         self.config.batch.event_bytes_max = bytes;
+        self
+    }
+
+    /// What happens to an event for which there is no room.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.config.overflow = overflow;
+        self
+    }
+
+    /// Which part of the events is kept.
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.config.sampling = sampling;
         self
     }
 
@@ -257,12 +270,14 @@ impl Forwarder {
     fn start_batchers(&mut self, channels: Channels) -> Result<(), StartError> {
         let Channels { handover, spares, .. } = channels;
         let shape = self.destination.shape();
+        let gaps = Arc::new(GapWatch::new());
         for (index, gate) in self.gates.clone().into_iter().enumerate() {
             let seat = BatcherSeat {
                 gate,
                 pipeline: Arc::clone(&self.pipeline),
                 open: Mutex::new(Open::new(shape)),
                 spare: spares.clone(),
+                gaps: Arc::clone(&gaps),
                 limits: limits(&self.config, shape),
                 accepted: self.pipeline.books.batcher_accepted(),
                 abandoned: Mutex::new(false),
@@ -318,6 +333,8 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
             pipeline: Arc::clone(pipeline),
             bytes: Arc::clone(&bytes),
             event_bytes_max: config.batch.event_bytes_max,
+            admission: Admission::new(config.overflow, config.sampling, slots),
+            block: if let Overflow::Block { timeout } = config.overflow { Some(timeout) } else { None },
             started_in: ForkGuard::new(),
             enabled: config.enabled,
         }

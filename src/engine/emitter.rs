@@ -11,11 +11,12 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::{Backoff, CachePadded};
 
 use super::pipeline::Pipeline;
+use super::refused::Refused;
 use super::ring::Ring;
 #[cfg(feature = "cli")]
 use crate::event::TextBuffer;
-use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, now};
-use crate::ledger::RefusedReason;
+use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, Timestamp, now};
+use crate::policy::{Overflow, Sampler, Sampling, Shed};
 
 /// The longest pause of a caller that blocks by choice: short against any timeout, long against the cost of a poll.
 const BLOCKED_PAUSE_MAX: Duration = Duration::from_millis(1);
@@ -38,6 +39,10 @@ pub(crate) struct Gate {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) bytes: Arc<QueueBytes>,
     pub(crate) event_bytes_max: usize,
+    /// What is asked of an event besides room; `None` where nothing is.
+    pub(crate) admission: Option<Admission>,
+    /// How long one who finds no room waits; `None` where nobody does.
+    pub(crate) block: Option<Duration>,
     pub(crate) started_in: ForkGuard,
     pub(crate) enabled: bool,
 }
@@ -50,6 +55,22 @@ impl Gate {
         if !usual || IS_WORKER.get() || self.started_in.has_forked() {
             return self.push_unusual(event);
         }
+        if let Some(admission) = &self.admission {
+            return self.push_if_admitted(admission, event);
+        }
+        self.ring.try_push(event).map_err(|event| self.no_room(event))
+    }
+
+    /// Not inlined: to look into the event on the usual path takes it apart there, into registers, and to put it together
+    /// again for the ring costs every event 5 ns, where no policy is set as well.
+    #[inline(never)]
+    fn push_if_admitted(&self, admission: &Admission, event: AuditEvent) -> Result<(), Refused> {
+        if admission.samples_out(&event) {
+            return Err(Refused::Sampled(event));
+        }
+        if admission.sheds(event.severity, &self.ring) {
+            return Err(self.no_room_for(event));
+        }
         self.ring.try_push(event).map_err(|event| self.no_room(event))
     }
 
@@ -61,13 +82,21 @@ impl Gate {
         if self.started_in.has_forked() {
             return Err(Refused::Forked(event));
         }
+        let admission = self.admission.as_ref();
+        if admission.is_some_and(|admission| admission.samples_out(&event)) {
+            return Err(Refused::Sampled(event));
+        }
         let capacity = event.text.capacity();
         if event.text.len() > self.event_bytes_max {
             return Err(Refused::TooLarge(event));
         }
+        if admission.is_some_and(|admission| admission.sheds(event.severity, &self.ring)) {
+            return Err(self.no_room_for(event));
+        }
         // Above 1 KB: bytes that the pool's memory does not cover.
-        if !self.bytes.reserve(capacity) {
-            return Err(self.no_room(event));
+        let limit = admission.and_then(|admission| admission.bytes_limit(event.severity, self.bytes.max));
+        if !self.bytes.reserve(capacity, limit.unwrap_or(self.bytes.max)) {
+            return Err(if limit.is_some() { self.no_room_for(event) } else { self.no_room(event) });
         }
         self.ring.try_push(event).map_err(|event| {
             self.bytes.give_back(capacity);
@@ -80,16 +109,32 @@ impl Gate {
         if self.ring.is_closed() { Refused::Closed(event) } else { Refused::Full(event) }
     }
 
+    /// Room there is, but not for an event of so low a severity.
+    #[cold]
+    fn no_room_for(&self, event: AuditEvent) -> Refused {
+        if self.ring.is_closed() { Refused::Closed(event) } else { Refused::Shed(event) }
+    }
+
+    /// Reserves what an event of our own holds, whatever the limit: it is not refused, and recycled like any other.
+    pub(crate) fn admit_own(&self, event: &AuditEvent) {
+        let capacity = event.text.capacity();
+        if capacity > Pool::BUFFER_BYTES {
+            self.bytes.reserve(capacity, usize::MAX);
+        }
+    }
+
     /// The true reason of a refusal, counted. Cold: whoever is refused has time.
     #[cold]
     fn refuse(&self, refused: Refused) -> Refused {
         let refused = match refused {
             refused if !self.enabled => Refused::Disabled(refused.into_event()),
             // A child's ring is full for ever: nobody empties it there.
-            Refused::Full(event) if self.started_in.is_elsewhere() => Refused::Forked(event),
+            Refused::Full(event) | Refused::Shed(event) if self.started_in.is_elsewhere() => Refused::Forked(event),
+            // Closed meanwhile: the last gap may have been told, and this one would be in none.
+            Refused::Full(event) | Refused::Shed(event) if self.ring.is_closed() => Refused::Closed(event),
             other => other,
         };
-        self.pipeline.books.refuse(refused.reason(), refused.event().severity());
+        self.pipeline.books.refuse(refused.reason(), refused.event().severity(), Timestamp::now);
         refused
     }
 
@@ -101,6 +146,42 @@ impl Gate {
             self.bytes.give_back(capacity);
         }
         self.pool.give_back(event.text);
+    }
+}
+
+/// What is asked of an event besides room, where anything is.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    sampler: Sampler,
+    shed: Option<Shed>,
+    /// By severity: as many events in the ring leave no room for one. The largest number where all of it is theirs.
+    slots: [usize; Severity::ALL.len()],
+}
+
+impl Admission {
+    /// `None` where nothing is asked, so that the usual path has one branch, and nothing to do on it.
+    pub(crate) fn new(overflow: Overflow, sampling: Sampling, slots: usize) -> Option<Self> {
+        let shed = if let Overflow::ShedBySeverity(shed) = overflow { Some(shed) } else { None };
+        if shed.is_none() && sampling.keeps_all() {
+            return None;
+        }
+        let limit = |severity| shed.and_then(|shed| shed.limit(severity, slots)).unwrap_or(usize::MAX);
+        Some(Self { sampler: Sampler::new(sampling), shed, slots: Severity::ALL.map(limit) })
+    }
+
+    #[inline]
+    fn samples_out(&self, event: &AuditEvent) -> bool {
+        !self.sampler.keeps(event.id, event.severity)
+    }
+
+    #[inline]
+    fn sheds(&self, severity: Severity, ring: &Ring<ArrayQueue<Option<AuditEvent>>>) -> bool {
+        let limit = self.slots.get(severity as usize).copied().unwrap_or(usize::MAX);
+        limit != usize::MAX && ring.len() >= limit
+    }
+
+    fn bytes_limit(&self, severity: Severity, max: usize) -> Option<usize> {
+        self.shed.and_then(|shed| shed.limit(severity, max))
     }
 }
 
@@ -116,12 +197,13 @@ impl QueueBytes {
         Self { held: CachePadded::default(), max }
     }
 
-    /// Where nothing is held there is room for any one event: refused as full, it would be waited for without end.
+    /// Whether `bytes` more stay within `max`. Where nothing is held there is room for any one event: refused as full, it
+    /// would be waited for without end.
     ///
     /// Relaxed: a bound, not a lock; what is reserved is published by the ring.
-    fn reserve(&self, bytes: usize) -> bool {
+    fn reserve(&self, bytes: usize, max: usize) -> bool {
         let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before == 0 || before.saturating_add(bytes) <= self.max;
+        let fits = before == 0 || before.saturating_add(bytes) <= max;
         if !fits {
             self.give_back(bytes);
         }
@@ -143,34 +225,53 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Hands in an event. Never blocks, locks, logs or panics.
+    /// Hands in an event. Never locks, logs or panics, and never blocks, unless the forwarder was told to by
+    /// [`Overflow::Block`].
     ///
     /// # Errors
     /// The event comes back with the reason; what to do with it is the caller's choice.
     #[inline]
     pub fn try_send(&self, event: AuditEvent) -> Result<(), Refused> {
-        self.gate.push(event).map_err(|refused| self.gate.refuse(refused))
+        self.gate.push(event).or_else(|refused| self.turned_away(refused))
     }
 
-    /// Hands in an event, and waits for room as long as `timeout`.
+    #[cold]
+    fn turned_away(&self, refused: Refused) -> Result<(), Refused> {
+        match (refused, self.gate.block) {
+            (Refused::Full(event), Some(timeout)) => self.send_timeout(event, timeout),
+            (refused, _) => Err(self.gate.refuse(refused)),
+        }
+    }
+
+    /// Hands in an event, and waits for room as long as `timeout`, whatever the forwarder's own policy says.
     ///
     /// # Errors
-    /// As [`Emitter::try_send`]; only a full ring is waited for.
+    /// As [`Emitter::try_send`]; only room is waited for.
     pub fn send_timeout(&self, event: AuditEvent, timeout: Duration) -> Result<(), Refused> {
         let deadline = Instant::now().checked_add(timeout);
-        self.send_while(event, || deadline.is_none_or(|deadline| Instant::now() < deadline))
+        self.push_while(event, || deadline.is_none_or(|deadline| Instant::now() < deadline))
             .map_err(|refused| self.gate.refuse(refused))
     }
 
-    /// Hands in an event, and waits for room while the caller wishes. What is refused is not counted: the callers are
-    /// those of the program, who try again or write down what they keep.
+    /// Hands in an event, and waits for room while the caller wishes. Of what is refused only the sampled is counted: the
+    /// callers are those of the program, who try the others again or write down what they keep.
+    #[cfg(feature = "cli")]
     pub(crate) fn send_while(&self, event: AuditEvent, wait: impl Fn() -> bool) -> Result<(), Refused> {
+        self.push_while(event, wait).map_err(|refused| match refused {
+            sampled @ Refused::Sampled(_) => self.gate.refuse(sampled),
+            other => other,
+        })
+    }
+
+    fn push_while(&self, event: AuditEvent, wait: impl Fn() -> bool) -> Result<(), Refused> {
         let backoff = Backoff::new();
         let mut pause = Duration::from_micros(50);
         let mut event = event;
         loop {
             match self.gate.push(event) {
-                Err(Refused::Full(back)) if wait() && !self.gate.started_in.is_elsewhere() => event = back,
+                Err(Refused::Full(back) | Refused::Shed(back)) if wait() && !self.gate.started_in.is_elsewhere() => {
+                    event = back;
+                }
                 other => return other,
             }
             if backoff.is_completed() {
@@ -196,7 +297,7 @@ impl Emitter {
 }
 
 impl EventBuilder<&Emitter> {
-    /// Hands the event in. Never blocks, locks, logs or panics.
+    /// Hands the event in, as [`Emitter::try_send`] does.
     ///
     /// # Errors
     /// As [`Emitter::try_send`].
@@ -217,74 +318,5 @@ impl EventBuilder<&Emitter> {
 impl fmt::Debug for Emitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Emitter").field("pipeline", &self.gate.pipeline.origin.pipeline).finish_non_exhaustive()
-    }
-}
-
-/// An event that was not taken, with the reason.
-#[expect(clippy::exhaustive_enums, reason = "closed on purpose: a new reason must not compile unhandled")]
-#[derive(thiserror::Error)]
-pub enum Refused {
-    /// The ring is full, or the bytes of large events are.
-    #[error("the queue is full")]
-    Full(AuditEvent),
-    /// The forwarder drains or has drained.
-    #[error("the forwarder is closed")]
-    Closed(AuditEvent),
-    /// This process was forked after the forwarder started: start one here.
-    #[error("the forwarder belongs to the parent process")]
-    Forked(AuditEvent),
-    /// The event is larger than `event_bytes_max`.
-    #[error("the event is too large")]
-    TooLarge(AuditEvent),
-    /// The caller is a thread of the forwarder itself.
-    #[error("the caller is a thread of the forwarder itself")]
-    OwnThread(AuditEvent),
-    /// The forwarder is configured with `enabled = false`.
-    #[error("the forwarder is disabled")]
-    Disabled(AuditEvent),
-}
-
-impl Refused {
-    /// The event, to be tried again or kept elsewhere.
-    pub fn into_event(self) -> AuditEvent {
-        match self {
-            Self::Full(event)
-            | Self::Closed(event)
-            | Self::Forked(event)
-            | Self::TooLarge(event)
-            | Self::OwnThread(event)
-            | Self::Disabled(event) => event,
-        }
-    }
-
-    /// The event.
-    pub fn event(&self) -> &AuditEvent {
-        match self {
-            Self::Full(event)
-            | Self::Closed(event)
-            | Self::Forked(event)
-            | Self::TooLarge(event)
-            | Self::OwnThread(event)
-            | Self::Disabled(event) => event,
-        }
-    }
-
-    /// The reason, as the ledger counts it.
-    pub fn reason(&self) -> RefusedReason {
-        match self {
-            Self::Full(_) => RefusedReason::Full,
-            Self::Closed(_) => RefusedReason::Closed,
-            Self::Forked(_) => RefusedReason::Forked,
-            Self::TooLarge(_) => RefusedReason::TooLarge,
-            Self::OwnThread(_) => RefusedReason::OwnThread,
-            Self::Disabled(_) => RefusedReason::Disabled,
-        }
-    }
-}
-
-/// The reason only: an event stands in no log.
-impl fmt::Debug for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Refused({})", self.reason().label())
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig};
-use crate::policy::{BreakerConfig, RetryConfig};
+use crate::policy::{BreakerConfig, Overflow, RetryConfig, Sampling};
 use crate::table::{Problems, Table, TableOrWord};
 
 /// Cores are numbered from 0; no machine has more.
@@ -19,6 +19,8 @@ impl SiemConfig {
         Self {
             enabled: table.take_bool("enabled", problems).unwrap_or(default.enabled),
             batch,
+            overflow: Overflow::read(table, problems),
+            sampling: Sampling::read(table, problems),
             retry: RetryConfig::read(table, problems),
             breaker: BreakerConfig::read(table, problems),
             health: HealthConfig::read(table, problems),

@@ -1,7 +1,8 @@
 //! The threads: rings, batchers, senders, and the forwarder that owns them.
 //!
-//! Read it in this order: `ring` and `emitter` (the caller's side), `batcher`, `parcel` and `outcome` (a batch on its
-//! way, and what becomes of it), `held` and `sender` (who sends it), `monitor`, `forwarder` (who owns the threads and drains them).
+//! Read it in this order: `ring` and `emitter` (the caller's side), `batcher` and `gap`, `parcel` and `outcome` (a batch
+//! on its way, and what becomes of it), `held` and `sender` (who sends it), `monitor`, `forwarder` (who owns the threads
+//! and drains them).
 
 mod batcher;
 mod builder;
@@ -9,6 +10,7 @@ mod cores;
 mod destination;
 mod emitter;
 mod forwarder;
+mod gap;
 mod held;
 #[cfg(feature = "cli")]
 mod keys;
@@ -17,6 +19,7 @@ mod outcome;
 mod parcel;
 mod pending;
 mod pipeline;
+mod refused;
 mod report;
 mod ring;
 mod sender;
@@ -24,9 +27,10 @@ mod settings;
 mod vitals;
 
 pub use builder::Builder;
-pub use emitter::{Emitter, Refused};
+pub use emitter::Emitter;
 pub use forwarder::Forwarder;
 #[cfg(feature = "cli")]
 pub(crate) use pipeline::chain;
+pub use refused::Refused;
 pub use report::Report;
 pub use settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};

@@ -46,7 +46,7 @@ impl Report {
 /// One sentence that says what happened to the events.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ledger { accepted, delivered, dead_lettered, .. } = self.ledger;
+        let Ledger { accepted, gaps, delivered, dead_lettered, .. } = self.ledger;
         if self.all_delivered() {
             write!(f, "All {accepted} events were delivered")?;
         } else {
@@ -63,6 +63,10 @@ impl fmt::Display for Report {
             write!(f, ", {} are still in flight", self.ledger.in_flight)?;
         }
         f.write_str(".")?;
+        if gaps > 0 {
+            let tell = if gaps == 1 { "is ours, and tells" } else { "are ours, and tell" };
+            write!(f, " {gaps} of the events {tell} what was refused.")?;
+        }
         if !self.threads_left.is_empty() {
             write!(f, " Left behind, since they hang: {}.", self.threads_left.join(", "))?;
         }

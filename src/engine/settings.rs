@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::policy::{BreakerConfig, RetryConfig};
+use crate::policy::{BreakerConfig, Overflow, RetryConfig, Sampling};
 
 /// How events are collected into requests; the original's keys.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,6 +82,10 @@ pub struct SiemConfig {
     pub enabled: bool,
     /// How events are collected.
     pub batch: BatchConfig,
+    /// What happens to an event for which there is no room. Default: it is refused.
+    pub overflow: Overflow,
+    /// Which part of the events is kept. Default: all.
+    pub sampling: Sampling,
     /// How failed batches are sent again.
     pub retry: RetryConfig,
     /// When nothing is sent any more for a while.
@@ -107,6 +111,8 @@ impl Default for SiemConfig {
         Self {
             enabled: true,
             batch: BatchConfig::default(),
+            overflow: Overflow::default(),
+            sampling: Sampling::default(),
             retry: RetryConfig::default(),
             breaker: BreakerConfig::default(),
             health: HealthConfig::default(),
@@ -136,6 +142,7 @@ impl SiemConfig {
         check("max_queue_size", slots, (2..=16_777_216).contains(&slots), "2 to 16,777,216 events")?;
         let bytes = batch.event_bytes_max;
         check("event_bytes_max", bytes, (256..=crate::event::EVENT_BYTES_LIMIT).contains(&bytes), "256 B to 16 MiB")?;
+        self.overflow_in_range()?;
         check("batchers", self.batchers, (1..=64).contains(&self.batchers), "1 to 64 threads")?;
         check("batchers", self.batchers, self.batchers <= slots, "at most one thread for each slot of the queue")?;
         check("senders", self.senders, (1..=256).contains(&self.senders), "1 to 256 threads")?;
@@ -156,6 +163,23 @@ impl SiemConfig {
         check("health_check_failures", self.health.failures, self.health.failures >= 1, "1 or more")?;
         check("retry_attempts", self.retry.retry_attempts, self.retry.retry_attempts >= 1, "1 or more")?;
         check("retry_backoff_base", base, base.is_finite() && base >= 0.0, "0 or more")
+    }
+
+    fn overflow_in_range(&self) -> Result<(), StartError> {
+        match self.overflow {
+            Overflow::Refuse => {}
+            Overflow::Block { timeout } => {
+                let is_in_range = !timeout.is_zero() && timeout <= Duration::from_secs(3600);
+                check("block_timeout_seconds", timeout.as_secs_f64(), is_in_range, "more than 0, up to an hour")?;
+            }
+            Overflow::ShedBySeverity(shed) => {
+                let parts = format_args!("{{ low = {}, medium = {}, high = {} }}", shed.low, shed.medium, shed.high);
+                check("shed", parts, shed.is_in_range(), "each 0.01 to 1, and none above the next")?;
+            }
+        }
+        let Sampling { low, medium, high, .. } = self.sampling;
+        let parts = format_args!("{{ low = {low}, medium = {medium}, high = {high} }}");
+        check("sampling", parts, self.sampling.is_in_range(), "each 0 to 1")
     }
 }
 

@@ -34,6 +34,18 @@ impl Pool {
             drop(self.0.push(buffer));
         }
     }
+
+    /// Fills the pool up again where callers kept what they took: with the event that was sampled away, refused, or never
+    /// sent. `queued` buffers are on their way back. On the batcher's time, so that a caller finds one.
+    pub(crate) fn make_good(&self, queued: usize) {
+        let missing = self.0.capacity().saturating_sub(self.0.len() + queued);
+        // A few are only between taking and sending.
+        if missing * 4 > self.0.capacity() {
+            for _ in 0..missing {
+                self.give_back(TextBuffer::with_capacity(Self::BUFFER_BYTES));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -50,5 +62,18 @@ mod tests {
         assert!(pool.0.is_empty());
         pool.give_back(TextBuffer::with_capacity(Pool::BUFFER_BYTES));
         assert_eq!(pool.0.len(), 1);
+    }
+
+    #[test]
+    fn what_callers_kept_is_made_good_and_what_is_on_its_way_back_is_not() {
+        let pool = Pool::filled(8);
+        let taken: Vec<_> = (0..6).map(|_| pool.take()).collect();
+        pool.make_good(6);
+        assert_eq!(pool.0.len(), 2);
+        pool.make_good(3);
+        assert_eq!(pool.0.len(), 5);
+        drop(taken);
+        pool.make_good(0);
+        assert_eq!(pool.0.len(), 8);
     }
 }

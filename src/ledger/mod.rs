@@ -5,9 +5,11 @@
 //! ```
 //!
 //! `accepted` is counted by the batchers as they take events from the rings; once drained it equals the `Ok`s that the
-//! callers saw. Fates are counted per batch. What was refused was never accepted and stands apart.
+//! callers saw, and the `audit_gap` events of our own. Fates are counted per batch. What was refused was never accepted
+//! and stands apart.
 
 mod latency;
+mod refusals;
 mod snapshot;
 
 use std::borrow::Cow;
@@ -19,10 +21,12 @@ use std::time::Duration;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use crate::event::Severity;
+use crate::event::{Severity, Timestamp};
 
 pub(crate) use latency::Latency;
 pub use latency::Quantiles;
+use refusals::Refusals;
+pub(crate) use refusals::RefusedCounts;
 pub use snapshot::{Ledger, Snapshot};
 
 macro_rules! reasons {
@@ -53,12 +57,25 @@ reasons! {
         Closed = "closed",
         /// The process is a child forked after start: no thread of ours runs here.
         Forked = "forked",
+        /// The ring had room, but none for an event of so low a severity.
+        Shed = "shed",
+        /// The configuration keeps only a part of such events, and this one's id is not among them.
+        Sampled = "sampled",
         /// The event is larger than `event_bytes_max`.
         TooLarge = "too_large",
         /// The caller is a thread of the forwarder itself.
         OwnThread = "own_thread",
         /// The forwarder is configured with `enabled = false`.
         Disabled = "disabled",
+    }
+}
+
+impl RefusedReason {
+    /// Whether an event that was refused for this reason is missing in the SIEM's stream by nobody's wish, so that the
+    /// stream says so. Not where somebody wanted it (sampled, disabled), where the stream has ended (closed) or is
+    /// another process's (forked), nor where telling would feed itself (own thread).
+    pub(crate) fn leaves_gap(self) -> bool {
+        matches!(self, Self::Full | Self::Shed | Self::TooLarge)
     }
 }
 
@@ -76,10 +93,6 @@ reasons! {
     }
 }
 
-/// How many counters of one refusal there are, so that refusing threads do not contend.
-const SHARDS: usize = 8;
-const REFUSALS: usize = RefusedReason::ALL.len() * Severity::ALL.len();
-
 /// The counters of one pipeline.
 ///
 /// Fates are added with Release and read with Acquire before `accepted`: whoever sees a fate also sees the acceptance
@@ -87,9 +100,10 @@ const REFUSALS: usize = RefusedReason::ALL.len() * Severity::ALL.len();
 /// itself, and at rest all are exact.
 #[derive(Debug)]
 pub(crate) struct Books {
-    refused: [CachePadded<[AtomicU64; REFUSALS]>; SHARDS],
+    refused: Refusals,
     /// One counter for each batcher, which alone writes it.
     accepted: Mutex<Vec<Arc<CachePadded<AtomicU64>>>>,
+    gaps: AtomicU64,
     delivered: CachePadded<AtomicU64>,
     dead_lettered: AtomicU64,
     lost: [AtomicU64; LostReason::ALL.len()],
@@ -106,8 +120,9 @@ pub(crate) struct Books {
 impl Books {
     pub(crate) fn new() -> Self {
         Self {
-            refused: std::array::from_fn(|_| CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)))),
+            refused: Refusals::new(),
             accepted: Mutex::default(),
+            gaps: AtomicU64::new(0),
             delivered: CachePadded::default(),
             dead_lettered: AtomicU64::new(0),
             lost: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -123,18 +138,23 @@ impl Books {
 
     /// An event was handed back.
     #[cold]
-    pub(crate) fn refuse(&self, reason: RefusedReason, severity: Severity) {
-        thread_local! {
-            static SHARD: usize = {
-                static NEXT: AtomicUsize = AtomicUsize::new(0);
-                NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
-            };
-        }
-        let index = reason as usize * Severity::ALL.len() + severity as usize;
-        let shard = self.refused.get(SHARD.with(|shard| *shard));
-        if let Some(counter) = shard.and_then(|shard| shard.get(index)) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+    pub(crate) fn refuse(&self, reason: RefusedReason, severity: Severity, at: impl FnOnce() -> Timestamp) {
+        self.refused.add(reason, severity, at);
+    }
+
+    /// How many refusals left a gap, since the start.
+    pub(crate) fn gap_counts(&self) -> RefusedCounts {
+        self.refused.counts().gaps()
+    }
+
+    /// When the first and the last gap since the last call were refused. Only for those that were counted before.
+    pub(crate) fn take_gap_times(&self) -> Option<(Timestamp, Timestamp)> {
+        self.refused.take_times()
+    }
+
+    /// An `audit_gap` event of our own was accepted.
+    pub(crate) fn gap_told(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where one batcher counts what it takes from its ring.
@@ -209,12 +229,14 @@ mod tests {
     #[test]
     fn refusals_of_many_threads_are_all_counted_by_reason_and_severity() {
         let books = Books::new();
+        let at = Timestamp::from_unix_nanos;
         std::thread::scope(|scope| {
-            for _ in 0..10 {
-                scope.spawn(|| {
-                    for _ in 0..100 {
-                        books.refuse(RefusedReason::Full, Severity::Critical);
-                        books.refuse(RefusedReason::Closed, Severity::Low);
+            for thread in 0..10 {
+                let books = &books;
+                scope.spawn(move || {
+                    for index in 0..100 {
+                        books.refuse(RefusedReason::Full, Severity::Critical, || at(1000 + thread * 100 + index));
+                        books.refuse(RefusedReason::Closed, Severity::Low, || at(0));
                     }
                 });
             }
@@ -224,5 +246,14 @@ mod tests {
         assert_eq!(snapshot.ledger.refused["closed"], 1000);
         assert_eq!(snapshot.events_dropped, 2000);
         assert_eq!(snapshot.ledger.refused.len(), RefusedReason::ALL.len());
+        let by_severity = |reason, severity| snapshot.events_dropped_by[&(reason, severity)];
+        assert_eq!(by_severity(RefusedReason::Full, Severity::Critical), 1000);
+        assert_eq!(by_severity(RefusedReason::Full, Severity::Low), 0);
+        assert_eq!(by_severity(RefusedReason::Closed, Severity::Low), 1000);
+        assert_eq!(snapshot.events_dropped_by.len(), RefusedReason::ALL.len() * Severity::ALL.len());
+        // Only the full ones leave a gap, and the times are theirs.
+        assert_eq!(books.gap_counts().total(), 1000);
+        assert_eq!(books.take_gap_times(), Some((at(1000), at(1999))));
+        assert_eq!(books.take_gap_times(), None);
     }
 }

@@ -16,8 +16,10 @@ pub struct Ledger {
     pub refused: BTreeMap<&'static str, u64>,
     /// Lies in the rings.
     pub queued: u64,
-    /// Taken from the rings.
+    /// Taken from the rings, and the `audit_gap` events of our own.
     pub accepted: u64,
+    /// How many of the accepted are `audit_gap` events of our own: each tells the SIEM what was refused.
+    pub gaps: u64,
     /// The destination said that it holds it.
     pub delivered: u64,
     /// Written to the dead letter.
@@ -39,10 +41,12 @@ impl Ledger {
         self.lost.values().sum()
     }
 
-    /// Whether `offered` events that were answered with `Ok` each have exactly one fate: true only once drained.
+    /// Whether `offered` events that were answered with `Ok`, and the gaps that we told, each have exactly one fate: true
+    /// only once drained.
     pub fn balances(&self, offered: u64) -> bool {
         let fates = self.delivered + self.dead_lettered + self.lost_total();
-        self.in_flight == 0 && self.queued == 0 && self.accepted == offered && fates == offered
+        let accepted = offered + self.gaps;
+        self.in_flight == 0 && self.queued == 0 && self.accepted == accepted && fates == accepted
     }
 }
 
@@ -56,6 +60,8 @@ pub struct Snapshot {
     pub events_failed: u64,
     /// Events refused.
     pub events_dropped: u64,
+    /// Events refused, by reason and severity; every combination, also where it is 0.
+    pub events_dropped_by: BTreeMap<(RefusedReason, Severity), u64>,
     /// Requests accepted.
     pub batches_sent: u64,
     /// Requests that failed.
@@ -93,7 +99,11 @@ impl Books {
     ///
     /// Fates are read before `accepted`, so that the difference is never negative in motion.
     pub(crate) fn snapshot(&self, queued: usize) -> Snapshot {
-        let refused = self.refused_by_reason();
+        let dropped = self.refused.counts();
+        let mut refused: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (reason, _, count) in dropped.iter() {
+            *refused.entry(reason.label()).or_default() += count;
+        }
         let lost: BTreeMap<_, _> = LostReason::ALL
             .iter()
             .zip(&self.lost)
@@ -103,6 +113,7 @@ impl Books {
         let delivered = self.delivered.load(Ordering::Acquire);
         let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
         let accepted = self.accepted.lock().iter().map(|accepted| accepted.load(Ordering::Relaxed)).sum::<u64>();
+        let gaps = self.gaps.load(Ordering::Relaxed);
         let in_flight = accepted.saturating_sub(delivered + dead_lettered + lost_total);
         let mut latency = Latency::new();
         for sender in self.senders.lock().iter() {
@@ -115,7 +126,8 @@ impl Books {
         Snapshot {
             events_sent: delivered,
             events_failed: dead_lettered + lost_total,
-            events_dropped: refused.values().sum(),
+            events_dropped: dropped.total(),
+            events_dropped_by: dropped.iter().map(|(reason, severity, count)| ((reason, severity), count)).collect(),
             batches_sent,
             batches_failed,
             success_rate: percent(batches_sent, batches_sent + batches_failed),
@@ -124,7 +136,16 @@ impl Books {
             error_counts,
             queue_size: queued,
             current_batch_size: self.open_batch.load(Ordering::Relaxed),
-            ledger: Ledger { refused, queued: queued as u64, accepted, delivered, dead_lettered, lost, in_flight },
+            ledger: Ledger {
+                refused,
+                queued: queued as u64,
+                accepted,
+                gaps,
+                delivered,
+                dead_lettered,
+                lost,
+                in_flight,
+            },
             delivery_latency: latency.delivery(),
             send_latency: latency.attempt(),
             health_check_latency: self.checks.lock().attempt(),
@@ -132,15 +153,6 @@ impl Books {
             pending_bytes: 0,
             worker_cpu_time: self.cpu_time(),
         }
-    }
-
-    fn refused_by_reason(&self) -> BTreeMap<&'static str, u64> {
-        let sum = |reason: RefusedReason| {
-            let first = reason as usize * Severity::ALL.len();
-            let shards = self.refused.iter().filter_map(|shard| shard.get(first..first + Severity::ALL.len()));
-            shards.flatten().map(|counter| counter.load(Ordering::Relaxed)).sum()
-        };
-        RefusedReason::ALL.iter().map(|reason| (reason.label(), sum(*reason))).collect()
     }
 }
 

@@ -7,11 +7,16 @@ mod breaker_lock;
 mod execute;
 #[cfg(test)]
 mod execute_tests;
+mod overflow;
 mod retry;
 mod retry_config;
+mod sampling;
 
 pub(crate) use blame::{Circumstances, Step, cut_budget, step};
 pub use breaker::{BreakerConfig, BreakerState, BreakerStatus, CircuitBreaker, Permit};
 pub use execute::{Attempt, Failure, GaveUp, GaveUpReason};
+pub use overflow::{Overflow, Shed};
 pub use retry::RetryPolicy;
 pub use retry_config::{Jitter, RetryConfig};
+pub(crate) use sampling::Sampler;
+pub use sampling::Sampling;
