@@ -168,7 +168,7 @@ fn acknowledgements_are_given_after_the_delay_and_counted() {
 fn acknowledgement_options_are_checked_and_shown_by_example() {
     for (arguments, message) in [
         (&["receive", "--ack-delay", "3"][..], "--ack"),
-        (&["receive", "--ack", "--ack-delay", "-1"], "--ack-delay"),
+        (&["receive", "--ack", "--ack-delay=-1"], "a number of seconds, 0 or more"),
         (&["receive", "--ack", "--ack-delay", "soon"], "a number of seconds, 0 or more"),
     ] {
         let ran = program::run(arguments);
