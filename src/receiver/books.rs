@@ -14,7 +14,8 @@ use rustix::time::{ClockId, clock_gettime};
 use super::acks::{Acks, Batch};
 use super::config::Keep;
 use super::envelope::{Envelope, Judgement};
-use super::ids::{Added, Flag, Ids, Sorted};
+use super::ids::{Added, Flag, Ids, Register, Sorted};
+use super::runs::Runs;
 
 /// Counters of a receiver, since its start. Requests are those to the events endpoint, unless it is said otherwise.
 ///
@@ -82,7 +83,7 @@ impl Counts {
 pub(super) struct Books {
     counts: Mutex<Counts>,
     changed: Condvar,
-    ids: Ids,
+    ids: Box<dyn Register>,
     /// Only with indexer acknowledgement. Locked before `ids` and `counts`.
     acks: Option<Mutex<Acks>>,
     /// Only where bodies are kept.
@@ -93,12 +94,13 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn new(keep: Keep, ack: Option<Duration>) -> Self {
-        let bodies = match keep {
-            Keep::Ids => None,
-            Keep::Bodies => Some(Mutex::default()),
+        let ids: Box<dyn Register> = match keep {
+            Keep::Ids | Keep::Bodies => Box::new(Ids::default()),
+            Keep::Runs => Box::new(Runs::default()),
         };
+        let bodies = (keep == Keep::Bodies).then(Mutex::default);
         let acks = ack.map(|delay| Mutex::new(Acks::new(delay)));
-        let (counts, changed, ids, cpu) = (Mutex::default(), Condvar::new(), Ids::default(), AtomicU64::new(0));
+        let (counts, changed, cpu) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
         Self { counts, changed, ids, acks, bodies, cpu }
     }
 

@@ -34,6 +34,9 @@ pub enum Keep {
     /// Their ids and how often each came: 24 to 48 bytes an id.
     #[default]
     Ids,
+    /// Their ids, a bit each, and nothing for 65,536 neighbours that are all there: for ids that count up, a billion and
+    /// more. [`Receiver::ids`](super::Receiver::ids) then tells nothing. Of random ids each takes 8 KB.
+    Runs,
     /// Their ids and their text, without limit: for tests.
     Bodies,
 }

@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 use crossbeam_utils::CachePadded;
@@ -56,6 +57,10 @@ impl Sorted {
             shard.push(key);
         }
     }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = u128> {
+        self.shards.iter_mut().flat_map(|shard| shard.drain(..)).map(Key::id)
+    }
 }
 
 /// What else there is to know of an id.
@@ -98,6 +103,17 @@ impl Flag {
     }
 }
 
+/// What the books write ids into.
+pub(super) trait Register: fmt::Debug + Send + Sync {
+    /// Takes in the ids of a request, with this flag if any, and empties `sorted`.
+    fn add(&self, sorted: &mut Sorted, flag: Option<Flag>) -> Added;
+    /// Sets a flag of these ids, which were taken in before, and tells how many did not have it.
+    fn set(&self, ids: &[u128], flag: Flag) -> u64;
+    fn has(&self, id: u128, flag: Flag) -> bool;
+    /// Every id and how often it came, as far as that is known.
+    fn all(&self) -> Vec<(u128, u32)>;
+}
+
 /// The map.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
@@ -106,9 +122,8 @@ pub(super) struct Ids {
 
 type Shard = HashMap<Key, Seen, BuildHasherDefault<Fold>>;
 
-impl Ids {
-    /// Takes in the ids of a request, with this flag if any, and empties `sorted`.
-    pub(super) fn add(&self, sorted: &mut Sorted, flag: Option<Flag>) -> Added {
+impl Register for Ids {
+    fn add(&self, sorted: &mut Sorted, flag: Option<Flag>) -> Added {
         let flags = flag.map_or(0, Flag::bit);
         let mut added = Added::default();
         for (shard, keys) in self.shards.iter().zip(&mut sorted.shards) {
@@ -132,8 +147,7 @@ impl Ids {
         added
     }
 
-    /// Sets a flag of these ids, as far as they are known, and tells how many did not have it.
-    pub(super) fn set(&self, ids: &[u128], flag: Flag) -> u64 {
+    fn set(&self, ids: &[u128], flag: Flag) -> u64 {
         let mut set = 0;
         for key in ids.iter().map(|id| Key::new(*id)) {
             let Some(mut shard) = self.shards.get(key.shard()).map(|shard| shard.lock()) else { continue };
@@ -145,12 +159,12 @@ impl Ids {
         set
     }
 
-    pub(super) fn has(&self, id: u128, flag: Flag) -> bool {
+    fn has(&self, id: u128, flag: Flag) -> bool {
         let key = Key::new(id);
         self.shards.get(key.shard()).is_some_and(|shard| shard.lock().get(&key).is_some_and(|seen| seen.has(flag)))
     }
 
-    pub(super) fn all(&self) -> Vec<(u128, u32)> {
+    fn all(&self) -> Vec<(u128, u32)> {
         let mut all = Vec::new();
         for shard in &self.shards {
             all.extend(shard.lock().iter().map(|(key, seen)| (key.id(), seen.times())));

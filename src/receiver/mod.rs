@@ -23,6 +23,7 @@ mod stop;
 mod marks;
 mod json;
 mod ids;
+mod runs;
 mod acks;
 mod envelope;
 mod collector;
@@ -111,7 +112,7 @@ impl Receiver {
     }
 
     /// The ids of all events that were taken and how often each came, in no order. An id that is no UUID stands as
-    /// [`id_of`] it.
+    /// [`id_of`] it. With [`Keep::Runs`] nothing.
     pub fn ids(&self) -> Vec<(u128, u32)> {
         self.shared.books.ids()
     }
