@@ -141,7 +141,7 @@ fn to_text(counts: &Counts, missing: Option<u64>, ack: bool) -> String {
         ("bytes inflated", bytes(counts.bytes_inflated)),
     ];
     let rows = rows.iter().chain(acknowledgement.iter().filter(|_| ack));
-    rows.map(|(name, value)| format!("  {name:<16}{value:>14}\n")).collect()
+    rows.map(|(name, value)| format!("  {name:<16}{value:>14}\n")).collect::<Vec<_>>().concat()
 }
 
 /// Seconds, with a fraction or without.

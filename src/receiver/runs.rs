@@ -106,7 +106,6 @@ impl Set {
 }
 
 /// The word of its run that an id lies in, and its bit there.
-#[expect(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
 fn place(id: u128) -> (usize, u64) {
     let low = id as usize % (1 << RUN_BITS);
     (low / 64, 1 << (low % 64))
