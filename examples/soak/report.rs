@@ -113,10 +113,10 @@ impl Outcome {
             line(&mut text, &format!("STOPPED EARLY: {refusal}"));
         }
         let balance = if self.balances() { "The books balance." } else { "THE BOOKS DO NOT BALANCE." };
-        let missing = if self.missing == 0 {
-            "Nothing is missing.".to_owned()
-        } else {
-            format!("{} EVENTS ARE MISSING.", count(self.missing))
+        let missing = match self.missing {
+            0 => "Nothing is missing.".to_owned(),
+            1 => "ONE EVENT IS MISSING.".to_owned(),
+            missing => format!("{} EVENTS ARE MISSING.", count(missing)),
         };
         line(&mut text, &format!("{} {missing} {balance}", self.report));
         text
