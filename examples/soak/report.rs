@@ -10,7 +10,7 @@ use siem_forward::receiver::Counts;
 
 use crate::weather::Spell;
 
-/// How much the peak of memory may grow after the first tenth of the events.
+/// How much the peak of memory may grow after the first tenth of the events, once each fault was in force.
 const GROWTH_MAX: u64 = 10_000_000;
 
 #[derive(Debug)]
@@ -29,8 +29,11 @@ pub(crate) struct Outcome {
     pub(crate) dead: u64,
     /// Offered, and neither indexed by the receiver nor in the dead letter.
     pub(crate) missing: u64,
-    /// Peak of resident memory when a tenth of the events was delivered, and at the end; bytes.
-    pub(crate) memory: (Option<u64>, Option<u64>),
+    /// Peak of resident memory when a tenth of the events was delivered and each fault shown, and how many were delivered
+    /// by then; bytes.
+    pub(crate) memory_early: Option<(u64, u64)>,
+    /// The same at the end.
+    pub(crate) memory_end: Option<u64>,
 }
 
 impl Outcome {
@@ -39,10 +42,9 @@ impl Outcome {
         ledger.balances(self.offered) && ledger.lost_total() == 0 && ledger.in_flight == 0
     }
 
-    /// Unknown where the system does not tell, or where the run ended before its tenth part.
+    /// Unknown where the system does not tell, or where the run ended before there was anything to compare with.
     fn is_flat(&self) -> Option<bool> {
-        let (tenth, end) = self.memory;
-        Some(end?.saturating_sub(tenth?) <= GROWTH_MAX)
+        Some(self.memory_end?.saturating_sub(self.memory_early?.0) <= GROWTH_MAX)
     }
 
     pub(crate) fn passes(&self) -> bool {
@@ -89,7 +91,11 @@ impl Outcome {
                 "requests_failed": self.received.requests_failed,
             },
             "dead_letter_ids": self.dead,
-            "peak_rss_bytes": { "at_10_percent": self.memory.0, "at_end": self.memory.1 },
+            "peak_rss_bytes": {
+                "early": self.memory_early.map(|(bytes, _)| bytes),
+                "early_delivered": self.memory_early.map(|(_, delivered)| delivered),
+                "at_end": self.memory_end,
+            },
             "memory_flat": self.is_flat(),
             "passes": self.passes(),
         })
@@ -99,14 +105,7 @@ impl Outcome {
         let mut text = format!("seed {}\n\n", self.seed);
         self.faults_to(&mut text);
         self.books_to(&mut text);
-        let peak = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), megabytes);
-        let flat = match self.is_flat() {
-            Some(true) => "flat",
-            Some(false) => "NOT FLAT",
-            None => "nothing to compare",
-        };
-        let (tenth, end) = self.memory;
-        line(&mut text, &format!("\n  peak memory {} at 10 %, {} at the end: {flat}", peak(tenth), peak(end)));
+        self.memory_to(&mut text);
         let seconds = self.elapsed.as_secs_f64();
         line(&mut text, &format!("  {} events a second, in {seconds:.1} s\n", count(self.rate())));
         if let Some(refusal) = &self.refusal {
@@ -128,6 +127,20 @@ impl Outcome {
             let (seconds, requests, failed) = (lasted.as_secs_f64(), count(*requests), count(*requests_failed));
             line(text, &format!("  {name:<22}{times:>7}{seconds:>10.1}{requests:>12}{failed:>12}"));
         }
+    }
+
+    fn memory_to(&self, text: &mut String) {
+        let early = self.memory_early.map_or_else(
+            || "unknown early".to_owned(),
+            |(bytes, delivered)| format!("{} after {} events", megabytes(bytes), count(delivered)),
+        );
+        let end = self.memory_end.map_or_else(|| "unknown".to_owned(), megabytes);
+        let flat = match self.is_flat() {
+            Some(true) => "flat",
+            Some(false) => "NOT FLAT",
+            None => "nothing to compare",
+        };
+        line(text, &format!("\n  peak memory {early}, {end} at the end: {flat}"));
     }
 
     fn books_to(&self, text: &mut String) {

@@ -107,7 +107,8 @@ fn soak(arguments: &Arguments, seed: u64, stop: &AtomicBool) -> Result<Outcome, 
         received: receiver.counts(),
         dead: dead.len() as u64,
         missing,
-        memory: (tenth, peak_memory()),
+        memory_early: tenth,
+        memory_end: peak_memory(),
     })
 }
 
@@ -120,14 +121,14 @@ fn forwarder(receiver: &Receiver, dead_letter: &Path) -> Result<Forwarder, Box<d
     Ok(builder.dead_letter(DeadLetterConfig::new(dead_letter)).start()?)
 }
 
-/// Changes the weather and shows how far it is, until all is offered; gives the peak of memory at a tenth of the events.
+/// Changes the weather and shows how far it is, until all is offered; gives the peak of memory at a tenth of the events, and at how many.
 fn watch(
     arguments: &Arguments,
     forwarder: &Forwarder,
     weather: &mut Weather<'_>,
     producer: &Producer,
     stop: &AtomicBool,
-) -> Result<Option<u64>, Box<dyn Error>> {
+) -> Result<Option<(u64, u64)>, Box<dyn Error>> {
     let bar = std::io::stderr().is_terminal().then(|| bar(arguments.events));
     let (mut tenth, mut last, mut moved, mut line) = (None, 0, Instant::now(), Instant::now());
     while !producer.is_finished() {
@@ -136,8 +137,8 @@ fn watch(
         if done != last {
             (last, moved) = (done, Instant::now());
         }
-        if tenth.is_none() && done >= arguments.events / 10 {
-            tenth = peak_memory();
+        if tenth.is_none() && done >= arguments.events / 10 && weather.is_menu_shown() {
+            tenth = peak_memory().map(|peak| (peak, done));
         }
         if stop.load(Ordering::Relaxed) || moved.elapsed() >= STALLED {
             weather.calm();

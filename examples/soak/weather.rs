@@ -37,8 +37,12 @@ const MENU: &[&str] = &[
     "hang:taken",
     "close",
 ];
-/// What is in force before the first choice: whatever can fill has filled, and is counted as memory, when it passes.
+/// What is in force before anything else: whatever can fill has filled when it passes.
 const FIRST: &str = "hang";
+/// How long each fault of the menu is shown after that, before the dice choose: memory that a fault needs once is not to
+/// be mistaken for memory that is lost.
+const SHOWN: Duration = Duration::from_millis(200);
+const CHOSEN: Duration = Duration::from_secs(1);
 const CALM: &str = "none";
 
 /// What one fault has done.
@@ -55,6 +59,8 @@ pub(crate) struct Spell {
 pub(crate) struct Weather<'r> {
     receiver: &'r Receiver,
     dice: Dice,
+    /// What of the menu was not yet shown.
+    unseen: &'static [&'static str],
     now: Vec<&'static str>,
     since: Instant,
     /// At that time.
@@ -67,16 +73,29 @@ impl<'r> Weather<'r> {
         let dice = Dice::new(seed);
         receiver.set_faults(vec![FIRST.parse()?]);
         let (now, since, counts, past) = (vec![FIRST], Instant::now(), receiver.counts(), BTreeMap::new());
-        Ok(Self { receiver, dice, now, since, counts, past })
+        Ok(Self { receiver, dice, unseen: MENU, now, since, counts, past })
     }
 
-    /// Whether it has lasted for a second.
+    /// Whether it has lasted for its time.
     pub(crate) fn is_over(&self) -> bool {
-        self.since.elapsed() >= Duration::from_secs(1)
+        let is_of_menu = self.unseen.len() < MENU.len() && !self.unseen.is_empty();
+        self.since.elapsed() >= if is_of_menu { SHOWN } else { CHOSEN }
     }
 
-    /// None, one, or two faults, each for all requests or for some.
+    /// Whether every fault was in force at least once.
+    pub(crate) fn is_menu_shown(&self) -> bool {
+        self.unseen.is_empty()
+    }
+
+    /// The menu in its order; from then on none, one, or two faults, each for all requests or for some.
     pub(crate) fn change(&mut self) -> Result<(), FaultError> {
+        if let Some((name, unseen)) = self.unseen.split_first() {
+            self.unseen = unseen;
+            let sign = if name.contains(':') { ',' } else { ':' };
+            let fault = format!("{name}{sign}every=2").parse()?;
+            self.set(vec![name], vec![fault]);
+            return Ok(());
+        }
         let count = match self.dice.below(8) {
             0 => 0,
             1..6 => 1,
