@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use siem_forward::Forwarder;
 use siem_forward::net::Compression;
+use siem_forward::receiver::Fault;
 use siem_forward::siem::Splunk;
 
 use program::{TOKEN, command};
@@ -62,10 +63,14 @@ impl Receive {
     }
 
     fn post(&self, token: &str, body: &str) -> String {
+        self.post_to("event", token, body)
+    }
+
+    fn post_to(&self, path: &str, token: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
         let request = format!(
-            "POST /services/collector/event HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk {token}\r\n\
+            "POST /services/collector/{path} HTTP/1.1\r\nHost: h\r\nAuthorization: Splunk {token}\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
@@ -124,6 +129,59 @@ fn faults_and_token_are_those_of_the_command_line() {
     assert!(receive.send(100).all_delivered());
     let (code, text) = receive.end(Signal::TERM);
     assert_eq!((code, &json(&text)["requests_failed"]), (0, &3.into()), "{text}");
+}
+
+#[test]
+fn acknowledgements_are_given_after_the_delay_and_counted() {
+    const CHANNEL: &str = "?channel=6f1c2e0e-8f0b-4a53-9a7e-0d6c0b1b2c3d";
+    let event = "{\"event\":{\"id\":\"mine\"}}";
+    let ask = |receive: &Receive| receive.post_to(&format!("ack{CHANNEL}"), "any", "{\"acks\":[0]}");
+    for (delay, told, code) in [("0", true, 0), ("3600.5", false, 1)] {
+        let receive = Receive::start(&["--json", "--ack", "--ack-delay", delay, "--expect", "1"]);
+        assert!(receive.post("any", event).ends_with("{\"text\":\"Data channel is missing\",\"code\":10}"));
+        let answer = receive.post_to(&format!("event{CHANNEL}"), "any", event);
+        assert!(answer.ends_with("{\"text\":\"Success\",\"code\":0,\"ackId\":0}"), "{answer}");
+        let answer = ask(&receive);
+        assert!(answer.ends_with(&format!("{{\"acks\":{{\"0\":{told}}}}}")), "{answer}");
+        let (ended, text) = receive.end(Signal::TERM);
+        let counts = json(&text);
+        let times = u64::from(told);
+        for (key, value) in [
+            ("unique", 1),
+            ("indexed", times),
+            ("acknowledged", times),
+            ("missing", 1 - times),
+            ("ack_requests", 1),
+            ("ack_requests_failed", 0),
+        ] {
+            assert_eq!(counts[key], value, "{key}: {text}");
+        }
+        assert_eq!(ended, code, "what is not indexed is missing");
+    }
+    let receive = Receive::start(&["--ack", "--fault", "ack_404"]);
+    assert!(ask(&receive).contains("404 Not Found"));
+    let (_, text) = receive.end(Signal::TERM);
+    assert!(text.ends_with("  ack requests                 1\n  of them failed               1\n"), "{text}");
+}
+
+#[test]
+fn acknowledgement_options_are_checked_and_shown_by_example() {
+    for (arguments, message) in [
+        (&["receive", "--ack-delay", "3"][..], "--ack"),
+        (&["receive", "--ack", "--ack-delay=-1"], "a number of seconds, 0 or more"),
+        (&["receive", "--ack", "--ack-delay", "soon"], "a number of seconds, 0 or more"),
+    ] {
+        let ran = program::run(arguments);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(message), "{}", ran.stderr);
+    }
+    let help = program::run(&["receive", "--help"]).stdout;
+    for (example, _) in Fault::known() {
+        let kind = example.split(':').next().unwrap();
+        let is_listed = help.split([' ', ',', ':', '\n']).any(|word| word == kind);
+        assert!(is_listed || kind == "200", "{kind} is not in the help: {help}");
+    }
+    assert!(help.contains("receive --ack --ack-delay 10 ") && help.lines().all(|line| line.len() <= 100), "{help}");
 }
 
 #[test]

@@ -158,6 +158,23 @@ fn resets_are_resets_with_and_without_the_events() {
 }
 
 #[test]
+fn a_reset_before_the_body_waits_for_none_of_it() {
+    for expects in ["", "Expect: 100-continue\r\n"] {
+        let receiver = receiver(&["reset_before:first=1"]);
+        let mut client = Client::new(&receiver);
+        // The head alone: a receiver that waited for the body would wait for ever.
+        let head = format!(
+            "POST {EVENT} HTTP/1.1\r\nHost: here\r\nAuthorization: Splunk t\r\nContent-Length: 99\r\n{expects}\r\n"
+        );
+        client.write(head.as_bytes());
+        assert!(client.is_reset(), "{expects}");
+        let counts = receiver.counts();
+        assert_eq!((counts.events, counts.requests, counts.requests_failed, counts.bytes), (0, 1, 1, 0));
+        assert_eq!(Client::new(&receiver).post(event(1)).status, 200);
+    }
+}
+
+#[test]
 fn garbage_is_no_http_or_no_json() {
     let plain = receiver(&["garbage"]);
     let mut client = Client::new(&plain);

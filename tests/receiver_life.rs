@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use receiver_client::{Client, EVENT, PATIENCE, event, events, receiver};
-use siem_forward::receiver::{Receiver, ReceiverConfig, id_of};
+use siem_forward::receiver::{Keep, Receiver, ReceiverConfig, id_of};
 
 #[test]
 fn ids_are_counted_over_all_connections() {
@@ -48,6 +48,19 @@ fn without_being_asked_no_body_is_kept() {
     let receiver = Receiver::start(ReceiverConfig::default()).unwrap();
     assert_eq!(Client::new(&receiver).post(event(1)).status, 200);
     assert!(receiver.events().is_empty() && receiver.contains(1));
+}
+
+#[test]
+fn runs_of_ids_are_counted_as_single_ones_are() {
+    let receiver = Receiver::start(ReceiverConfig { keep: Keep::Runs, ..ReceiverConfig::default() }).unwrap();
+    let mut client = Client::new(&receiver);
+    for ids in [0..65_600, 65_500..65_536, 70_000..70_010] {
+        assert_eq!(client.post(events(ids)).status, 200);
+    }
+    let counts = receiver.counts();
+    assert_eq!((counts.unique, counts.duplicated, counts.indexed), (65_610, 36, 65_610));
+    assert_eq!((receiver.missing(0..65_700), receiver.ids().len()), (100, 0));
+    assert!(receiver.contains(65_599) && !receiver.contains(65_600) && receiver.contains(70_009));
 }
 
 #[test]

@@ -29,6 +29,12 @@ pub(crate) struct ReceiveArguments {
     /// A fault to show, may be repeated; see below
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
+    /// Acknowledge what is indexed, as Splunk does with useACK: senders need a channel
+    #[arg(long)]
+    ack: bool,
+    /// Seconds until what was taken is indexed
+    #[arg(long, value_name = "SECONDS", requires = "ack", default_value = "1", value_parser = seconds)]
+    ack_delay: Duration,
     /// How many different events are expected: those that did not come are missing
     #[arg(long, value_name = "EVENTS")]
     expect: Option<u64>,
@@ -42,6 +48,8 @@ Examples:
   siem-forward receive --port 8088                     healthy, any token
   siem-forward receive --token T --fault 503:every=3   every third request is answered with 503
   siem-forward receive --fault 429:retry_after=5,first=10 --fault delay:ms=200
+  siem-forward receive --ack --ack-delay 10            acknowledges ten seconds after it took
+  siem-forward receive --ack --fault restart:every=50  loses what waits, and counts from 0 again
 
 It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted.
 
@@ -51,8 +59,15 @@ Faults:
   400:event=3                refuses this event and all behind it
   401, 403, 413, 415         refuses the request
   delay:ms=200, drip:ms=50   answers late, or byte by byte
-  reset, reset_after         resets the connection, before or after indexing all
+  reset_before, reset        resets the connection before the body, or amid it
+  reset_after                resets the connection after indexing all
   garbage, hang, close       answers nonsense, or never, or hangs up afterwards
+With --ack:
+  restart:every=50           the indexer restarts: what is not yet indexed is lost
+  ack_400, ack_404, ack_503  whoever asks for acknowledgements is refused
+  ack_garbage, ack_hang      or gets nonsense, or no answer
+  ack_reset, ack_reset_after or a reset, before or after the truth is used up
+  ack_never                  or false, for ever
 Each with every=N, first=N, share=0.2, contains=TEXT, id=ID or bytes=N, joined by commas: which
 requests are hit; by default all of them.";
 
@@ -63,6 +78,7 @@ pub(crate) fn receive(arguments: &ReceiveArguments) -> Result<ExitCode, Failure>
         address,
         token: arguments.token.clone(),
         faults: arguments.faults.clone(),
+        ack: arguments.ack.then_some(arguments.ack_delay),
         ..ReceiverConfig::default()
     };
     let receiver =
@@ -72,12 +88,12 @@ pub(crate) fn receive(arguments: &ReceiveArguments) -> Result<ExitCode, Failure>
     while !ended.is_asked() {
         std::thread::sleep(Duration::from_millis(100));
         let counts = receiver.counts();
-        progress.set(counts.unique, &format!("{} requests, {} bytes", count(counts.requests), bytes(counts.bytes)));
+        progress.set(counts.indexed, &format!("{} requests, {} bytes", count(counts.requests), bytes(counts.bytes)));
     }
     progress.finish();
     let counts = receiver.counts();
-    let missing = arguments.expect.map(|expected| expected.saturating_sub(counts.unique));
-    let text = if arguments.json { to_json(&counts, missing) } else { to_text(&counts, missing) };
+    let missing = arguments.expect.map(|expected| expected.saturating_sub(counts.indexed));
+    let text = if arguments.json { to_json(&counts, missing) } else { to_text(&counts, missing, arguments.ack) };
     print(&text)?;
     Ok(exit_code(missing.unwrap_or(0) == 0))
 }
@@ -90,8 +106,13 @@ fn to_json(counts: &Counts, missing: Option<u64>) -> String {
         "events": counts.events,
         "without_id": counts.without_id,
         "unindexed": counts.unindexed,
+        "indexed": counts.indexed,
+        "acknowledged": counts.acknowledged,
+        "lost": counts.lost,
         "requests": counts.requests,
         "requests_failed": counts.requests_failed,
+        "ack_requests": counts.ack_requests,
+        "ack_requests_failed": counts.ack_requests_failed,
         "bytes": counts.bytes,
         "bytes_inflated": counts.bytes_inflated,
         "connections": counts.connections,
@@ -99,8 +120,15 @@ fn to_json(counts: &Counts, missing: Option<u64>) -> String {
     format!("{}\n", json!({ "receiver": receiver }))
 }
 
-fn to_text(counts: &Counts, missing: Option<u64>) -> String {
+fn to_text(counts: &Counts, missing: Option<u64>, ack: bool) -> String {
     let missing = missing.map_or_else(|| "unknown".to_owned(), count);
+    let acknowledgement = [
+        ("indexed", count(counts.indexed)),
+        ("acknowledged", count(counts.acknowledged)),
+        ("lost by restart", count(counts.lost)),
+        ("ack requests", count(counts.ack_requests)),
+        ("of them failed", count(counts.ack_requests_failed)),
+    ];
     let rows = [
         ("unique events", count(counts.unique)),
         ("duplicated", count(counts.duplicated)),
@@ -112,6 +140,13 @@ fn to_text(counts: &Counts, missing: Option<u64>) -> String {
         ("bytes received", bytes(counts.bytes)),
         ("bytes inflated", bytes(counts.bytes_inflated)),
     ];
-    let rows = rows.map(|(name, value)| format!("  {name:<16}{value:>14}\n"));
-    rows.concat()
+    let rows = rows.iter().chain(acknowledgement.iter().filter(|_| ack));
+    rows.map(|(name, value)| format!("  {name:<16}{value:>14}\n")).collect::<Vec<_>>().concat()
+}
+
+/// Seconds, with a fraction or without.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wanted = "a number of seconds, 0 or more";
+    let seconds = text.parse().map_err(|_| wanted.to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wanted.to_owned())
 }

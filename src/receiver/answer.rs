@@ -3,8 +3,9 @@
 //! Texts and codes are those of Splunk's `http_input` table. Codes travel with a fixed HTTP status, except where a fault
 //! asks for another one.
 //!
-//! Made by [`super::collector`] and [`super::reply`], written by [`super::connection`].
+//! Made by [`super::collector`], [`super::reply`] and [`super::poll`], written by [`super::connection`].
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 /// The largest code of the table, and what a fault may ask for at most.
@@ -17,6 +18,8 @@ pub(super) struct Answer {
     pub(super) body: Body,
     /// Seconds.
     pub(super) retry_after: Option<u32>,
+    /// The number under which the events can be asked for.
+    pub(super) ack_id: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(super) enum Body {
     NotFound,
     /// What a proxy, or the web server in front of the collector, says.
     Html,
+    /// `{"acks":{…}}`, by number in ascending order.
+    Acks(BTreeMap<u64, bool>),
     /// Text that claims to be JSON.
     NotJson,
     Empty,
@@ -54,7 +59,7 @@ impl Answer {
     }
 
     pub(super) fn with(status: u16, body: Body) -> Self {
-        Self { status, body, retry_after: None }
+        Self { status, body, retry_after: None, ack_id: None }
     }
 
     pub(super) fn success() -> Self {
@@ -68,13 +73,16 @@ impl Answer {
     /// Appends the answer as HTTP/1.1.
     pub(super) fn write(&self, announce: Announce, out: &mut Vec<u8>) {
         let (kind, body) = match &self.body {
-            Body::Code { code, event: None } => {
-                ("application/json; charset=UTF-8", format!(r#"{{"text":"{}","code":{code}}}"#, text_of(*code)))
+            Body::Code { code, event } => {
+                let text = text_of(*code);
+                let event = event.map_or(String::new(), |event| format!(r#","invalid-event-number":{event}"#));
+                let ack = self.ack_id.map_or(String::new(), |ack| format!(r#","ackId":{ack}"#));
+                ("application/json; charset=UTF-8", format!(r#"{{"text":"{text}","code":{code}{event}{ack}}}"#))
             }
-            Body::Code { code, event: Some(event) } => (
-                "application/json; charset=UTF-8",
-                format!(r#"{{"text":"{}","code":{code},"invalid-event-number":{event}}}"#, text_of(*code)),
-            ),
+            Body::Acks(acks) => {
+                let acks = acks.iter().map(|(id, given)| format!(r#""{id}":{given}"#)).collect::<Vec<_>>();
+                ("application/json; charset=UTF-8", format!(r#"{{"acks":{{{}}}}}"#, acks.join(",")))
+            }
             Body::NotFound => (
                 "application/json; charset=UTF-8",
                 r#"{"text":"The requested URL was not found on this server.","code":404}"#.to_owned(),
@@ -218,6 +226,16 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
         assert!(text.contains("\r\nRetry-After: 7\r\n") && text.contains("\r\nConnection: Close\r\n"), "{text}");
         assert!(text.ends_with(r#"{"text":"Invalid data format","code":6,"invalid-event-number":3}"#), "{text}");
+    }
+
+    #[test]
+    fn acknowledgements_read_as_splunk_writes_them() {
+        let promise = Answer { ack_id: Some(3), ..Answer::success() };
+        assert!(written(&promise, Announce::Close).ends_with("\r\n\r\n{\"text\":\"Success\",\"code\":0,\"ackId\":3}"));
+        let told = Answer::with(200, Body::Acks([(7, false), (0, true)].into()));
+        assert!(written(&told, Announce::Close).ends_with("\r\n\r\n{\"acks\":{\"0\":true,\"7\":false}}"));
+        let none = Answer::with(200, Body::Acks(BTreeMap::new()));
+        assert!(written(&none, Announce::Close).ends_with("\r\n\r\n{\"acks\":{}}"));
     }
 
     #[test]

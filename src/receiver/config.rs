@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use super::fault::Fault;
 
@@ -14,22 +15,28 @@ pub struct ReceiverConfig {
     pub token: Option<String>,
     /// How to misbehave, in order of precedence. Default: not at all.
     pub faults: Vec<Fault>,
+    /// Indexer acknowledgement: a request is indexed, and acknowledged to whoever asks, so long after it was taken. Then a
+    /// sender must name a channel. Default `None`: no acknowledgement, and what is taken is indexed at once.
+    pub ack: Option<Duration>,
     /// Bytes of a body, as sent and once inflated, beyond which the answer is 413. Default 838,860,800, as Splunk
     /// Enterprise has it.
     pub content_length_max: usize,
     /// Connections that may be open at a time, each a thread; further ones are closed at once. Default 256.
     pub connections_max: usize,
-    /// What to remember of indexed events. Default [`Keep::Ids`].
+    /// What to remember of the events that were taken. Default [`Keep::Ids`].
     pub keep: Keep,
 }
 
-/// What a receiver remembers of the events that it indexed.
+/// What a receiver remembers of the events that it took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Keep {
     /// Their ids and how often each came: 24 to 48 bytes an id.
     #[default]
     Ids,
+    /// Their ids, a bit each, and nothing for 65,536 neighbours that are all there: for ids that count up, a billion and
+    /// more. [`Receiver::ids`](super::Receiver::ids) then tells nothing. Of random ids each takes 8 KB.
+    Runs,
     /// Their ids and their text, without limit: for tests.
     Bodies,
 }
@@ -40,6 +47,7 @@ impl Default for ReceiverConfig {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
             faults: Vec::new(),
+            ack: None,
             content_length_max: 838_860_800,
             connections_max: 256,
             keep: Keep::default(),
@@ -54,6 +62,7 @@ impl fmt::Debug for ReceiverConfig {
             .field("address", &self.address)
             .field("token", &self.token.as_ref().map(|_| "[secret]"))
             .field("faults", &self.faults)
+            .field("ack", &self.ack)
             .field("content_length_max", &self.content_length_max)
             .field("connections_max", &self.connections_max)
             .field("keep", &self.keep)

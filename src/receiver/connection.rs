@@ -11,15 +11,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
+use uuid::Uuid;
 
 use super::answer::{Announce, Answer, Body};
 use super::books::{Books, Counts, ThreadClock};
 use super::envelope::Envelope;
 use super::ids::Sorted;
 use super::inflate::Inflater;
+use super::kind::Endpoint;
+use super::poll;
 use super::reply::{self, Outcome, Reply};
 use super::request::{Encoding, Extent, Failure, Head, Reader, Route};
-use super::schedule::{Plan, Schedule};
+use super::schedule::{EarlyReset, Plan, Schedule};
 use super::stop::Stop;
 
 /// How long, and for how many bytes, a refused request is read on so that its sender gets to see the answer.
@@ -93,8 +96,10 @@ impl Connection {
 
     fn request(&mut self) -> Result<Next, Failure> {
         let head = self.reader.head(&self.stream)?;
-        if head.route == Route::Events {
-            return self.events(&head);
+        match head.route {
+            Route::Events => return self.events(&head),
+            Route::Acks => return self.acks(&head),
+            _ => {}
         }
         let extent = self.body(&head)?;
         self.reader.consume(&extent);
@@ -102,7 +107,7 @@ impl Connection {
             Route::Health => Answer::code(17),
             Route::Options => Answer::with(200, Body::Empty),
             Route::WrongMethod => Answer::with(405, Body::NotFound),
-            Route::Events | Route::NotFound => Answer::with(404, Body::NotFound),
+            Route::Events | Route::Acks | Route::NotFound => Answer::with(404, Body::NotFound),
         };
         self.finish(&answer, &head, &Plan::default())
     }
@@ -120,35 +125,87 @@ impl Connection {
         (&*self.stream).write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Failure::Gone)
     }
 
+    /// A request that brings events.
     fn events(&mut self, head: &Head) -> Result<Next, Failure> {
         let shared = Arc::clone(&self.shared);
         let schedule = Arc::clone(&shared.schedule.read());
-        let refusal = refusal(head.authorization.as_deref(), shared.token.read().as_deref());
-        let mut plan = if refusal.is_none() { schedule.at_head() } else { Plan::default() };
+        let entry = self.enter(head);
+        let mut plan = if entry.is_ok() { schedule.at_head(Endpoint::Events) } else { Plan::default() };
         let failed = Counts { requests: 1, requests_failed: 1, ..Counts::default() };
 
-        if schedule.resets_amid_body(&plan) {
-            let half = self.invite(head).and_then(|()| self.reader.half_body(&self.stream, head));
-            shared.books.count(&failed);
-            return half.map(|()| Next::Reset);
+        if let Some(reset) = schedule.early_reset(&plan) {
+            if plan.restart {
+                shared.books.restart();
+            }
+            return self.reset_early(head, reset, &failed);
         }
         let extent = self.body(head).inspect_err(|_| shared.books.count(&failed))?;
-        let (outcome, counts) = self.judge(head, refusal, &extent, &schedule, &mut plan);
+        let (outcome, counts) = self.judge(head, entry, &extent, &schedule, &mut plan);
         self.reader.consume(&extent);
         let requests_failed = u64::from(!outcome.succeeds());
         shared.books.count(&Counts { requests: 1, requests_failed, ..counts });
+        self.reply(outcome.reply, head, &plan)
+    }
 
-        if shared.stop.wait(plan.delay) {
+    /// A request that asks for acknowledgements.
+    fn acks(&mut self, head: &Head) -> Result<Next, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let schedule = Arc::clone(&shared.schedule.read());
+        let entry = self.enter(head).and_then(|channel| channel.ok_or(Answer::code(14)));
+        let mut plan = if entry.is_ok() { schedule.at_head(Endpoint::Acks) } else { Plan::default() };
+        let failed = Counts { ack_requests: 1, ack_requests_failed: 1, ..Counts::default() };
+
+        if let Some(reset) = schedule.early_reset(&plan) {
+            return self.reset_early(head, reset, &failed);
+        }
+        let extent = self.body(head).inspect_err(|_| shared.books.count(&failed))?;
+        let content = content(&mut self.inflater, self.reader.bytes(&extent), head, shared.content_length_max);
+        let asked = entry.and_then(|channel| content.map(|body| (channel, body)));
+        let reply = asked.and_then(|(channel, body)| {
+            let numbers = poll::read(body)?;
+            schedule.with_body(Endpoint::Acks, &mut plan, body);
+            Ok(poll::decide(&numbers, plan.ending(), |numbers| shared.books.acknowledge(channel, numbers)))
+        });
+        let reply = reply.unwrap_or_else(Reply::Answer);
+        self.reader.consume(&extent);
+        let ack_requests_failed = u64::from(!reply.succeeds());
+        shared.books.count(&Counts { ack_requests: 1, ack_requests_failed, ..Counts::default() });
+        self.reply(reply, head, &plan)
+    }
+
+    /// Lets a request in, and gives its channel where one is needed; else the answer that refuses it.
+    fn enter(&self, head: &Head) -> Result<Option<u128>, Answer> {
+        refusal(head.authorization.as_deref(), self.shared.token.read().as_deref()).map_or(Ok(()), Err)?;
+        if !self.shared.books.acknowledges() {
+            return Ok(None);
+        }
+        let name = head.channel.as_deref().ok_or(Answer::code(10))?;
+        guid(name).map(Some).ok_or(Answer::code(11))
+    }
+
+    /// Reads what is to be read before a reset, and counts the request.
+    fn reset_early(&mut self, head: &Head, reset: EarlyReset, failed: &Counts) -> Result<Next, Failure> {
+        let read = match reset {
+            EarlyReset::BeforeBody => Ok(()),
+            EarlyReset::AmidBody => self.invite(head).and_then(|()| self.reader.half_body(&self.stream, head)),
+        };
+        self.shared.books.count(failed);
+        read.map(|()| Next::Reset)
+    }
+
+    /// Brings a reply on its way, as late and as slowly as planned.
+    fn reply(&mut self, reply: Reply, head: &Head, plan: &Plan<'_>) -> Result<Next, Failure> {
+        if self.shared.stop.wait(plan.delay) {
             return Ok(Next::Close);
         }
-        match outcome.reply {
-            Reply::Answer(answer) => self.finish(&answer, head, &plan),
+        match reply {
+            Reply::Answer(answer) => self.finish(&answer, head, plan),
             Reply::Garbage => {
                 self.send(b"\x16\x03\x01 this is no HTTP\r\n\r\n", plan.drip)?;
                 Ok(Next::Close)
             }
             Reply::Silence => {
-                self.clock.publish(&shared.books);
+                self.clock.publish(&self.shared.books);
                 while self.read_away().is_some() {}
                 Ok(Next::Close)
             }
@@ -156,33 +213,34 @@ impl Connection {
         }
     }
 
-    /// Decides about a request that is there as a whole, and indexes what it brings.
+    /// Decides about a request that is there as a whole, and takes what it brings.
     fn judge<'s>(
         &mut self,
         head: &Head,
-        refusal: Option<Answer>,
+        entry: Result<Option<u128>, Answer>,
         extent: &Extent,
         schedule: &'s Schedule,
         plan: &mut Plan<'s>,
     ) -> (Outcome, Counts) {
         let raw = self.reader.bytes(extent);
         let bytes = raw.len() as u64;
-        let body = match (refusal, head.encoding) {
-            (Some(answer), _) => Err(answer),
-            (None, Encoding::Identity) => Ok(raw),
-            (None, Encoding::Gzip) if raw.is_empty() => Ok(raw),
-            (None, Encoding::Gzip) => self.inflater.inflate(raw, self.shared.content_length_max),
-            (None, Encoding::Other) => Err(Answer::with(415, Body::Html)),
-        };
-        let body = match body {
-            Ok(body) => body,
+        let content = content(&mut self.inflater, raw, head, self.shared.content_length_max);
+        let (channel, body) = match entry.and_then(|channel| content.map(|body| (channel, body))) {
+            Ok(content) => content,
             Err(answer) => return (Outcome::nothing(Reply::Answer(answer)), Counts { bytes, ..Counts::default() }),
         };
-        schedule.with_body(plan, body);
-        let outcome = reply::decide(body, plan.ending(), &mut self.found);
+        schedule.with_body(Endpoint::Events, plan, body);
+        if plan.restart {
+            self.shared.books.restart();
+        }
+        let mut outcome = reply::decide(body, plan.ending(), &mut self.found);
         let taken = self.found.get(..outcome.taken).unwrap_or_default();
-        let indexed = self.shared.books.index(body, taken, &mut self.sorted);
-        let counts = Counts { bytes, bytes_inflated: body.len() as u64, unindexed: outcome.unindexed, ..indexed };
+        let channel = channel.filter(|_| outcome.promises_acknowledgement());
+        let (took, ack_id) = self.shared.books.take(body, taken, channel, &mut self.sorted);
+        if let Reply::Answer(answer) = &mut outcome.reply {
+            answer.ack_id = ack_id;
+        }
+        let counts = Counts { bytes, bytes_inflated: body.len() as u64, unindexed: outcome.unindexed, ..took };
         (outcome, counts)
     }
 
@@ -234,6 +292,21 @@ impl Connection {
         let mut scratch = [0; 16 * 1024];
         (&*self.stream).read(&mut scratch).ok().filter(|bytes| *bytes > 0)
     }
+}
+
+/// A body as its sender meant it.
+fn content<'a>(inflater: &'a mut Inflater, raw: &'a [u8], head: &Head, bytes_max: usize) -> Result<&'a [u8], Answer> {
+    match head.encoding {
+        Encoding::Gzip if !raw.is_empty() => inflater.inflate(raw, bytes_max),
+        Encoding::Identity | Encoding::Gzip => Ok(raw),
+        Encoding::Other => Err(Answer::with(415, Body::Html)),
+    }
+}
+
+/// A channel's name, which must be a GUID as Splunk writes it.
+fn guid(name: &[u8]) -> Option<u128> {
+    let is_hyphenated = name.len() == 36;
+    Uuid::try_parse_ascii(name).ok().filter(|_| is_hyphenated).map(|uuid| uuid.as_u128())
 }
 
 /// Why a request is not let in.

@@ -13,29 +13,17 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::answer::{CODE_MAX, code_of};
+use super::kind::{COMMON, Endpoint, KNOWN, Kind, Known, example, find, kinds, takes};
 
 /// One way to misbehave. Parses from text, see [`Fault::known`], and displays as the same text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {
+    pub(super) endpoint: Endpoint,
     pub(super) kind: Kind,
     pub(super) parameters: Parameters,
 }
 
-/// What happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The request is answered with this status.
-    Status(u16),
-    Delay,
-    Drip,
-    Reset,
-    ResetAfter,
-    Garbage,
-    Hang,
-    Close,
-}
-
-/// The parameters of all kinds; which kind takes which is said in [`KNOWN`].
+/// The parameters of all kinds; which kind takes which is said in [`super::kind`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Parameters {
     pub(super) code: Option<u16>,
@@ -100,86 +88,14 @@ pub enum FaultError {
     },
 }
 
-struct Known {
-    name: &'static str,
-    kind: Kind,
-    /// Its own parameters, besides those of [`COMMON`].
-    takes: &'static [&'static str],
-    example: &'static str,
-    meaning: &'static str,
-}
-
-/// Which requests: all kinds take these.
-const COMMON: &[&str] = &["every", "first", "share", "contains", "id", "bytes"];
-
-const fn known(
-    name: &'static str,
-    kind: Kind,
-    takes: &'static [&'static str],
-    example: &'static str,
-    meaning: &'static str,
-) -> Known {
-    Known { name, kind, takes, example, meaning }
-}
-
-const KNOWN: &[Known] = &[
-    known("200", Kind::Status(200), &["code"], "200:code=24", "takes all and answers 200 with another code, 24 or 25"),
-    known(
-        "400",
-        Kind::Status(400),
-        &["event", "code"],
-        "400:contains=poison",
-        "blames one event: those before it are indexed, it and the rest are not; code 6, 7, 12, 13, 15 name the event \
-         (event=N, else the one that contains the text, else the middle), other codes take nothing",
-    ),
-    known("401", Kind::Status(401), &["code"], "401:first=2", "refuses the authorization"),
-    known("403", Kind::Status(403), &["code"], "403:contains=poison", "refuses the token"),
-    known("413", Kind::Status(413), &[], "413:bytes=500000", "finds the body too large"),
-    known("415", Kind::Status(415), &[], "415", "refuses the content encoding, in HTML"),
-    known("429", Kind::Status(429), &["retry_after", "code"], "429:retry_after=2,every=5", "asks to wait"),
-    known("500", Kind::Status(500), &["taken", "code"], "500:taken,share=0.01", "fails; taken: after indexing all"),
-    known("502", Kind::Status(502), &["taken"], "502:every=7", "a proxy's HTML page; taken: after indexing all"),
-    known(
-        "503",
-        Kind::Status(503),
-        &["retry_after", "event", "taken", "code"],
-        "503:every=3",
-        "is busy; event=N: after indexing N events, and says so; taken: after indexing all",
-    ),
-    known("504", Kind::Status(504), &["taken"], "504:taken", "a proxy gives up; taken: after indexing all"),
-    known("delay", Kind::Delay, &["ms"], "delay:ms=200,share=0.1", "indexes at once, answers late"),
-    known("drip", Kind::Drip, &["ms"], "drip:ms=50", "answers one byte each so many milliseconds"),
-    known("reset", Kind::Reset, &[], "reset:every=10", "resets the connection amid the body"),
-    known("reset_after", Kind::ResetAfter, &[], "reset_after:every=10", "indexes all, then resets without an answer"),
-    known("garbage", Kind::Garbage, &["body"], "garbage:body", "answers no HTTP; body: 200 with what is no JSON"),
-    known("hang", Kind::Hang, &["taken"], "hang:first=1", "never answers; taken: but indexes all"),
-    known("close", Kind::Close, &[], "close", "closes the connection after the answer, unannounced"),
-];
-
-fn kinds() -> String {
-    KNOWN.iter().map(|known| known.name).collect::<Vec<_>>().join(", ")
-}
-
-fn find(name: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| known.name == name)
-}
-
-fn takes(name: &str) -> String {
-    let own = find(name).map_or(&[][..], |known| known.takes);
-    own.iter().chain(COMMON).copied().collect::<Vec<_>>().join(", ")
-}
-
-fn example(name: &str) -> &'static str {
-    find(name).map_or("503:every=3", |known| known.example)
-}
-
 impl Fault {
     /// Every kind of fault: an example, and what it does.
     ///
     /// All take `every=N` (each Nth request), `first=N` (only the first N), `share=S` (that share of the requests, drawn
     /// the same way each time), `contains=TEXT` or `id=ID` (only bodies with that text in them) and `bytes=N` (only
-    /// bodies of more than N bytes, uncompressed). Requests are counted per fault: those to the events endpoint that
-    /// match its `contains`, `id` and `bytes`.
+    /// bodies of more than N bytes, uncompressed). Requests are counted per fault: those that match its `contains`, `id`
+    /// and `bytes`, among those to the events endpoint, or for kinds that begin with `ack_` to the one for
+    /// acknowledgements.
     pub fn known() -> impl Iterator<Item = (&'static str, &'static str)> {
         KNOWN.iter().map(|known| (known.example, known.meaning))
     }
@@ -191,7 +107,7 @@ impl Fault {
 
     /// Whether the request ends with it, rather than being answered in another manner.
     pub(super) fn ends_request(&self) -> bool {
-        !matches!(self.kind, Kind::Delay | Kind::Drip | Kind::Close)
+        !matches!(self.kind, Kind::Delay | Kind::Drip | Kind::Close | Kind::Restart)
     }
 
     /// The text that marks the bodies that are hit.
@@ -202,6 +118,8 @@ impl Fault {
     /// The code of its answer, none where the answer is HTML.
     pub(super) fn code(&self) -> Option<u16> {
         match self.kind {
+            // What Splunk says of acknowledgements that are switched off.
+            Kind::Status(400) if self.endpoint == Endpoint::Acks => self.parameters.code.or(Some(14)),
             Kind::Status(status) => self.parameters.code.or_else(|| code_of(status)),
             _ => None,
         }
@@ -221,7 +139,8 @@ impl Fault {
     }
 
     fn name(&self) -> &'static str {
-        KNOWN.iter().find(|known| known.kind == self.kind).map_or("", |known| known.name)
+        let own = |known: &&Known| known.kind == self.kind && known.endpoint == self.endpoint;
+        KNOWN.iter().find(own).map_or("", |known| known.name)
     }
 }
 
@@ -255,7 +174,7 @@ impl FromStr for Fault {
                 return Err(FaultError::Missing { kind: known.name, parameter });
             }
         }
-        Ok(Self { kind: known.kind, parameters })
+        Ok(Self { endpoint: known.endpoint, kind: known.kind, parameters })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which event ids were received, and how often.
+//! Which event ids were received, how often, and whether they were indexed and acknowledged.
 //!
 //! Ten million ids must fit (24 to 48 bytes an id) and connections must not wait for each other, so the map is cut into
 //! shards, each behind its own lock, and a request takes a shard's lock once, not once an event. Ids are UUIDs and mostly
@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 use crossbeam_utils::CachePadded;
@@ -56,6 +57,61 @@ impl Sorted {
             shard.push(key);
         }
     }
+
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = u128> {
+        self.shards.iter_mut().flat_map(|shard| shard.drain(..)).map(Key::id)
+    }
+}
+
+/// What else there is to know of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flag {
+    Indexed,
+    Acknowledged,
+}
+
+/// How often an id came, and its flags in the two highest bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen(u32);
+
+impl Seen {
+    const TIMES: u32 = (1 << 30) - 1;
+
+    fn once(flags: u32) -> Self {
+        Self(flags | 1)
+    }
+
+    fn times(self) -> u32 {
+        self.0 & Self::TIMES
+    }
+
+    fn again(&mut self, flags: u32) {
+        self.0 = (self.0 & !Self::TIMES) | flags | (self.times() + 1).min(Self::TIMES);
+    }
+
+    fn has(self, flag: Flag) -> bool {
+        self.0 & flag.bit() != 0
+    }
+}
+
+impl Flag {
+    fn bit(self) -> u32 {
+        match self {
+            Self::Indexed => 1 << 31,
+            Self::Acknowledged => 1 << 30,
+        }
+    }
+}
+
+/// What the books write ids into.
+pub(super) trait Register: fmt::Debug + Send + Sync {
+    /// Takes in the ids of a request, with this flag if any, and empties `sorted`.
+    fn add(&self, sorted: &mut Sorted, flag: Option<Flag>) -> Added;
+    /// Sets a flag of these ids, which were taken in before, and tells how many did not have it.
+    fn set(&self, ids: &[u128], flag: Flag) -> u64;
+    fn has(&self, id: u128, flag: Flag) -> bool;
+    /// Every id and how often it came, as far as that is known.
+    fn all(&self) -> Vec<(u128, u32)>;
 }
 
 /// The map.
@@ -64,11 +120,11 @@ pub(super) struct Ids {
     shards: [CachePadded<Mutex<Shard>>; SHARDS],
 }
 
-type Shard = HashMap<Key, u32, BuildHasherDefault<Fold>>;
+type Shard = HashMap<Key, Seen, BuildHasherDefault<Fold>>;
 
-impl Ids {
-    /// Takes in the ids of a request, and empties `sorted`.
-    pub(super) fn add(&self, sorted: &mut Sorted) -> Added {
+impl Register for Ids {
+    fn add(&self, sorted: &mut Sorted, flag: Option<Flag>) -> Added {
+        let flags = flag.map_or(0, Flag::bit);
         let mut added = Added::default();
         for (shard, keys) in self.shards.iter().zip(&mut sorted.shards) {
             if keys.is_empty() {
@@ -78,11 +134,11 @@ impl Ids {
             for key in keys.drain(..) {
                 match shard.entry(key) {
                     Entry::Vacant(vacant) => {
-                        let _ = vacant.insert(1);
+                        let _ = vacant.insert(Seen::once(flags));
                         added.unique += 1;
                     }
                     Entry::Occupied(mut occupied) => {
-                        *occupied.get_mut() = occupied.get().saturating_add(1);
+                        occupied.get_mut().again(flags);
                         added.duplicated += 1;
                     }
                 }
@@ -91,15 +147,27 @@ impl Ids {
         added
     }
 
-    pub(super) fn contains(&self, id: u128) -> bool {
-        let key = Key::new(id);
-        self.shards.get(key.shard()).is_some_and(|shard| shard.lock().contains_key(&key))
+    fn set(&self, ids: &[u128], flag: Flag) -> u64 {
+        let mut set = 0;
+        for key in ids.iter().map(|id| Key::new(*id)) {
+            let Some(mut shard) = self.shards.get(key.shard()).map(|shard| shard.lock()) else { continue };
+            if let Some(seen) = shard.get_mut(&key).filter(|seen| !seen.has(flag)) {
+                seen.0 |= flag.bit();
+                set += 1;
+            }
+        }
+        set
     }
 
-    pub(super) fn all(&self) -> Vec<(u128, u32)> {
+    fn has(&self, id: u128, flag: Flag) -> bool {
+        let key = Key::new(id);
+        self.shards.get(key.shard()).is_some_and(|shard| shard.lock().get(&key).is_some_and(|seen| seen.has(flag)))
+    }
+
+    fn all(&self) -> Vec<(u128, u32)> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            all.extend(shard.lock().iter().map(|(key, times)| (key.id(), *times)));
+            all.extend(shard.lock().iter().map(|(key, seen)| (key.id(), seen.times())));
         }
         all
     }
@@ -173,13 +241,31 @@ mod tests {
     fn repeated_ids_are_counted_as_duplicates() {
         let ids = Ids::default();
         let mut first = sorted([1, 2, 2, u128::MAX]);
-        assert_eq!(ids.add(&mut first), Added { unique: 3, duplicated: 1 });
-        assert_eq!(ids.add(&mut first), Added::default(), "a request's ids are taken in once");
-        assert_eq!(ids.add(&mut sorted([2, 5])), Added { unique: 1, duplicated: 1 });
+        assert_eq!(ids.add(&mut first, None), Added { unique: 3, duplicated: 1 });
+        assert_eq!(ids.add(&mut first, None), Added::default(), "a request's ids are taken in once");
+        assert_eq!(ids.add(&mut sorted([2, 5]), None), Added { unique: 1, duplicated: 1 });
         let mut all = ids.all();
         all.sort_unstable();
         assert_eq!(all, [(1, 1), (2, 3), (5, 1), (u128::MAX, 1)]);
-        assert!(ids.contains(5) && !ids.contains(6));
+    }
+
+    #[test]
+    fn flags_stay_and_do_not_count() {
+        let ids = Ids::default();
+        ids.add(&mut sorted([1, 2]), None);
+        ids.add(&mut sorted([3]), Some(Flag::Indexed));
+        assert_eq!([1, 3, 4].map(|id| ids.has(id, Flag::Indexed)), [false, true, false]);
+        assert_eq!((ids.set(&[1, 3, 4], Flag::Indexed), ids.set(&[1], Flag::Indexed)), (1, 0));
+        assert_eq!(ids.set(&[2], Flag::Acknowledged), 1);
+        ids.add(&mut sorted([1, 2]), None);
+        assert_eq!([1, 2, 3, 4].map(|id| ids.has(id, Flag::Indexed)), [true, false, true, false]);
+        assert_eq!([1, 2, 3].map(|id| ids.has(id, Flag::Acknowledged)), [false, true, false]);
+        let mut all = ids.all();
+        all.sort_unstable();
+        assert_eq!(all, [(1, 2), (2, 2), (3, 1)]);
+        let mut full = Seen(Seen::TIMES | Flag::Acknowledged.bit());
+        full.again(0);
+        assert_eq!((full.times(), full.has(Flag::Indexed)), (Seen::TIMES, false));
     }
 
     #[test]
@@ -203,6 +289,6 @@ mod tests {
 
     #[test]
     fn an_id_takes_twenty_bytes_a_slot() {
-        assert_eq!(size_of::<(Key, u32)>(), 20);
+        assert_eq!(size_of::<(Key, Seen)>(), 20);
     }
 }

@@ -2,7 +2,7 @@
 //! request.
 //!
 //! Threads that block, one a connection; it imports from no other room, so that it cannot share a mistake with what it
-//! checks. Its CPU time is known, so that it can be subtracted. No TLS, no indexer acknowledgement, no `/raw`.
+//! checks. Its CPU time is known, so that it can be subtracted. No TLS, no `/raw`.
 //!
 //! Used by the commands `demo` and `receive` and by the tests.
 //!
@@ -23,11 +23,15 @@ mod stop;
 mod marks;
 mod json;
 mod ids;
+mod runs;
+mod acks;
 mod envelope;
 mod collector;
+mod kind;
 mod fault;
 mod config;
 mod reply;
+mod poll;
 mod schedule;
 mod inflate;
 mod request;
@@ -51,6 +55,7 @@ pub use ids::id_of;
 
 use books::{Books, ThreadClock};
 use connection::{Connection, Next, Shared};
+use ids::Flag;
 use schedule::Schedule;
 use stop::Stop;
 
@@ -77,7 +82,7 @@ impl Receiver {
         let listener = Arc::new(TcpListener::bind(config.address)?);
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            books: Books::new(config.keep),
+            books: Books::new(config.keep, config.ack),
             stop: Stop::default(),
             token: RwLock::new(config.token),
             schedule: RwLock::new(Arc::new(Schedule::new(config.faults))),
@@ -106,22 +111,35 @@ impl Receiver {
         self.shared.books.counts()
     }
 
-    /// The ids of all indexed events and how often each came, in no order. An id that is no UUID stands as [`id_of`] it.
+    /// The ids of all events that were taken and how often each came, in no order. An id that is no UUID stands as
+    /// [`id_of`] it. With [`Keep::Runs`] nothing.
     pub fn ids(&self) -> Vec<(u128, u32)> {
-        self.shared.books.ids().all()
+        self.shared.books.ids()
     }
 
     /// Whether an event with this id was indexed.
     pub fn contains(&self, id: u128) -> bool {
-        self.shared.books.ids().contains(id)
+        self.missing([id]) == 0
     }
 
     /// How many of these ids were not indexed.
     pub fn missing(&self, expected: impl IntoIterator<Item = u128>) -> u64 {
-        expected.into_iter().filter(|id| !self.contains(*id)).count() as u64
+        self.shared.books.count_without(expected, Flag::Indexed)
     }
 
-    /// The envelopes of all indexed events as they came, in order of arrival; with [`Keep::Bodies`] only.
+    /// How many of these ids were not acknowledged: nobody was told that they are indexed, by a channel's number.
+    pub fn unacknowledged(&self, expected: impl IntoIterator<Item = u128>) -> u64 {
+        self.shared.books.count_without(expected, Flag::Acknowledged)
+    }
+
+    /// Restarts the indexer, now: what was taken and is not yet indexed is lost, acknowledgements are forgotten, and their
+    /// numbers begin at 0 again. Connections stay, as through a load balancer. Without indexer acknowledgement nothing is
+    /// waiting, and nothing happens.
+    pub fn restart_indexer(&self) {
+        self.shared.books.restart();
+    }
+
+    /// The envelopes of all events that were taken as they came, in order of arrival; with [`Keep::Bodies`] only.
     pub fn events(&self) -> Vec<String> {
         self.shared.books.bodies()
     }

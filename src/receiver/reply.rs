@@ -9,7 +9,8 @@ use memchr::memmem;
 use super::answer::{Answer, Body, blames_event};
 use super::collector;
 use super::envelope::Envelope;
-use super::fault::{Fault, Kind};
+use super::fault::Fault;
+use super::kind::Kind;
 
 /// How a request ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,23 @@ impl Outcome {
 
     /// Whether it is answered, and with success.
     pub(super) fn succeeds(&self) -> bool {
-        matches!(&self.reply, Reply::Answer(answer) if answer.is_success())
+        self.reply.succeeds()
+    }
+
+    /// Whether the events get a number under which they can be asked for. The part of a body that stands before a fault
+    /// gets none; what a sender is not told may have one all the same.
+    pub(super) fn promises_acknowledgement(&self) -> bool {
+        match &self.reply {
+            Reply::Answer(answer) => answer.is_success() && matches!(answer.body, Body::Code { .. }),
+            Reply::Silence | Reply::Reset => self.taken > 0,
+            Reply::Garbage => false,
+        }
+    }
+}
+
+impl Reply {
+    pub(super) fn succeeds(&self) -> bool {
+        matches!(self, Self::Answer(answer) if answer.is_success())
     }
 }
 
@@ -57,13 +74,13 @@ pub(super) fn decide(body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelop
             let honest = if reads_events(fault) { honest(found) } else { Outcome::nothing(Reply::Silence) };
             scripted(status, fault, honest, body, found)
         }
-        Kind::Reset => Outcome::nothing(Reply::Reset),
+        Kind::ResetBefore | Kind::Reset => Outcome::nothing(Reply::Reset),
         Kind::ResetAfter => all_but(Reply::Reset, found),
         Kind::Garbage if fault.parameters.body => Outcome::nothing(Reply::Answer(Answer::with(200, Body::NotJson))),
         Kind::Garbage => Outcome::nothing(Reply::Garbage),
         Kind::Hang if fault.parameters.taken => all_but(Reply::Silence, found),
         Kind::Hang => Outcome::nothing(Reply::Silence),
-        Kind::Delay | Kind::Drip | Kind::Close => honest(found),
+        Kind::Delay | Kind::Drip | Kind::Close | Kind::Restart | Kind::Never => honest(found),
     }
 }
 
@@ -175,6 +192,24 @@ mod tests {
     fn busy_after_some_events_says_how_far_it_came() {
         assert_eq!(outcome("503:event=3", BODY), taken(with(503, 9, Some(3)), 3));
         assert_eq!(outcome("503:event=9", BODY), taken(with(503, 9, Some(4)), 4));
+    }
+
+    #[test]
+    fn a_number_is_given_for_what_is_taken_as_a_whole() {
+        for (fault, promises) in [
+            ("", true),
+            ("200:code=25", true),
+            ("reset_after", true),
+            ("hang:taken", true),
+            ("400", false),
+            ("503:event=2", false),
+            ("500:taken", false),
+            ("garbage:body", false),
+            ("reset", false),
+            ("hang", false),
+        ] {
+            assert_eq!(outcome(fault, BODY).promises_acknowledgement(), promises, "{fault}");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(super) enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
     Events,
+    Acks,
     Health,
     /// `OPTIONS` of a path that we know.
     Options,
@@ -61,6 +62,8 @@ pub(super) enum Encoding {
 pub(super) struct Head {
     pub(super) route: Route,
     pub(super) authorization: Option<Vec<u8>>,
+    /// As it was named: the header's, else the query's.
+    pub(super) channel: Option<Vec<u8>>,
     pub(super) encoding: Encoding,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
@@ -237,6 +240,7 @@ impl Head {
         let mut head = Self {
             route: route(request.method.unwrap_or_default(), request.path.unwrap_or_default()),
             authorization: None,
+            channel: query(request.path.unwrap_or_default(), "channel").map(|value| value.as_bytes().to_vec()),
             encoding: Encoding::Identity,
             keep_alive: request.version == Some(1),
             expects_continue: false,
@@ -259,6 +263,8 @@ impl Head {
                 chunked = true;
             } else if is("authorization") {
                 head.authorization = Some(value.to_vec());
+            } else if is("x-splunk-request-channel") {
+                head.channel = Some(value.to_vec());
             } else if is("content-encoding") {
                 head.encoding = encoding(value);
             } else if is("connection") {
@@ -299,12 +305,19 @@ fn encoding(value: &[u8]) -> Encoding {
     }
 }
 
+/// The value of a parameter of the query.
+fn query<'a>(path: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = path.split_once('?')?;
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
 fn route(method: &str, path: &str) -> Route {
     let path = path.split('?').next().unwrap_or_default();
     let (route, right) = match path {
         "/services/collector" | "/services/collector/event" | "/services/collector/event/1.0" => {
             (Route::Events, "POST")
         }
+        "/services/collector/ack" | "/services/collector/ack/1.0" => (Route::Acks, "POST"),
         "/services/collector/health" | "/services/collector/health/1.0" => (Route::Health, "GET"),
         _ => return Route::NotFound,
     };

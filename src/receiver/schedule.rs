@@ -1,8 +1,8 @@
 //! Which fault hits which request: counters and draws that give the same answer in every run.
 //!
-//! A request asks twice: [`Schedule::at_head`] before its body is read, since a reset amid the body must be known by then,
-//! and [`Schedule::with_body`] for the faults that only hit some bodies. Of the faults that end a request the first in the
-//! order of the list wins; delay, drip and close come on top of it.
+//! A request asks twice: [`Schedule::at_head`] before its body is read, since a reset before or amid the body must be known
+//! by then, and [`Schedule::with_body`] for the faults that only hit some bodies. Of the faults that end a request the first in the
+//! order of the list wins; delay, drip, close and restart come on top of it.
 //!
 //! Made by [`super::Receiver`], asked by [`super::connection`].
 
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use memchr::memmem;
 
-use super::fault::{Fault, Kind};
+use super::fault::Fault;
+use super::kind::{Endpoint, Kind};
 
 /// The faults in force, each with its counter.
 #[derive(Debug, Default)]
@@ -35,6 +36,15 @@ pub(super) struct Plan<'s> {
     /// Between the answer's bytes.
     pub(super) drip: Option<Duration>,
     pub(super) close: bool,
+    /// Before the request is dealt with.
+    pub(super) restart: bool,
+}
+
+/// A reset that does not wait for the whole request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EarlyReset {
+    BeforeBody,
+    AmidBody,
 }
 
 impl<'s> Plan<'s> {
@@ -47,6 +57,7 @@ impl<'s> Plan<'s> {
             Kind::Delay => self.delay += fault.pause(),
             Kind::Drip => self.drip = Some(fault.pause()),
             Kind::Close => self.close = true,
+            Kind::Restart => self.restart = true,
             _ if self.ending.is_none_or(|(other, _)| place < other) => self.ending = Some((place, fault)),
             _ => {}
         }
@@ -59,9 +70,9 @@ impl Schedule {
     }
 
     /// What is known of a request before its body.
-    pub(super) fn at_head(&self) -> Plan<'_> {
+    pub(super) fn at_head(&self, endpoint: Endpoint) -> Plan<'_> {
         let mut plan = Plan::default();
-        for (place, entry) in self.entries.iter().enumerate() {
+        for (place, entry) in self.of(endpoint) {
             if !entry.fault.looks_at_body() && entry.is_due(place) {
                 plan.add(place, &entry.fault);
             }
@@ -69,17 +80,26 @@ impl Schedule {
         plan
     }
 
-    /// Whether the request is to be reset amid its body: no fault that must see the body first goes before it.
-    pub(super) fn resets_amid_body(&self, plan: &Plan<'_>) -> bool {
-        plan.ending.is_some_and(|(place, fault)| {
-            let mut before = self.entries.iter().take(place);
-            fault.kind == Kind::Reset && !before.any(|entry| entry.fault.ends_request() && entry.fault.looks_at_body())
-        })
+    /// Where the request is to be reset without a look at its body, unless a fault that must see the body goes before.
+    pub(super) fn early_reset(&self, plan: &Plan<'_>) -> Option<EarlyReset> {
+        let (place, fault) = plan.ending?;
+        let reset = match fault.kind {
+            Kind::ResetBefore => EarlyReset::BeforeBody,
+            Kind::Reset => EarlyReset::AmidBody,
+            _ => return None,
+        };
+        let mut before = self.of(fault.endpoint).take_while(|(other, _)| *other < place);
+        let gives_way = before.any(|(_, entry)| entry.fault.ends_request() && entry.fault.looks_at_body());
+        (!gives_way).then_some(reset)
+    }
+
+    fn of(&self, endpoint: Endpoint) -> impl Iterator<Item = (usize, &Entry)> {
+        self.entries.iter().enumerate().filter(move |(_, entry)| entry.fault.endpoint == endpoint)
     }
 
     /// Adds what the body brings upon itself.
-    pub(super) fn with_body<'s>(&'s self, plan: &mut Plan<'s>, body: &[u8]) {
-        for (place, entry) in self.entries.iter().enumerate() {
+    pub(super) fn with_body<'s>(&'s self, endpoint: Endpoint, plan: &mut Plan<'s>, body: &[u8]) {
+        for (place, entry) in self.of(endpoint) {
             if entry.fault.looks_at_body() && entry.matches(body) && entry.is_due(place) {
                 plan.add(place, &entry.fault);
             }
@@ -125,8 +145,8 @@ mod tests {
     fn endings(faults: &[&str], bodies: &[&str]) -> Vec<String> {
         let schedule = schedule(faults);
         let ending = |body: &&str| {
-            let mut plan = schedule.at_head();
-            schedule.with_body(&mut plan, body.as_bytes());
+            let mut plan = schedule.at_head(Endpoint::Events);
+            schedule.with_body(Endpoint::Events, &mut plan, body.as_bytes());
             plan.ending().map_or(String::new(), ToString::to_string)
         };
         bodies.iter().map(ending).collect()
@@ -167,21 +187,39 @@ mod tests {
     }
 
     #[test]
-    fn delay_drip_and_close_come_on_top() {
-        let schedule = schedule(&["delay:ms=20", "503", "close", "drip:ms=3", "delay:ms=5,every=2"]);
-        let plan = schedule.at_head();
+    fn delay_drip_close_and_restart_come_on_top() {
+        let schedule = schedule(&["delay:ms=20", "503", "close", "restart", "drip:ms=3", "delay:ms=5,every=2"]);
+        let plan = schedule.at_head(Endpoint::Events);
         assert_eq!(plan.ending().unwrap().to_string(), "503");
-        assert_eq!((plan.delay.as_millis(), plan.drip, plan.close), (20, Some(Duration::from_millis(3)), true));
-        assert_eq!(schedule.at_head().delay.as_millis(), 25);
+        assert_eq!(
+            (plan.delay.as_millis(), plan.drip, plan.close, plan.restart),
+            (20, Some(Duration::from_millis(3)), true, true)
+        );
+        assert_eq!(schedule.at_head(Endpoint::Events).delay.as_millis(), 25);
     }
 
     #[test]
-    fn a_reset_amid_the_body_gives_way_to_a_fault_that_must_see_it() {
-        let amid = |faults: &[&str]| {
+    fn an_early_reset_gives_way_to_a_fault_that_must_see_the_body() {
+        let early = |faults: &[&str]| {
             let schedule = schedule(faults);
-            schedule.resets_amid_body(&schedule.at_head())
+            schedule.early_reset(&schedule.at_head(Endpoint::Events))
         };
-        assert!(amid(&["reset"]) && amid(&["delay:ms=1,contains=x", "reset"]) && amid(&["reset", "500:contains=x"]));
-        assert!(!amid(&["500:contains=x", "reset"]) && !amid(&["reset:contains=x"]) && !amid(&["503", "reset"]));
+        for (fault, reset) in [("reset", EarlyReset::AmidBody), ("reset_before", EarlyReset::BeforeBody)] {
+            assert_eq!(early(&[fault]), Some(reset));
+            assert_eq!(early(&["delay:ms=1,contains=x", fault]), Some(reset));
+            assert_eq!(early(&["ack_503:contains=x", fault]), Some(reset));
+            assert_eq!(early(&[fault, "500:contains=x"]), Some(reset));
+            assert_eq!(early(&["500:contains=x", fault]), None);
+            assert_eq!(early(&[&format!("{fault}:contains=x")]), None);
+            assert_eq!(early(&["503", fault]), None);
+        }
+    }
+
+    #[test]
+    fn a_fault_hits_and_counts_the_requests_of_its_endpoint_alone() {
+        let schedule = schedule(&["ack_503:every=2", "500:every=2"]);
+        let ending = |endpoint| schedule.at_head(endpoint).ending().map_or(String::new(), ToString::to_string);
+        let order = [Endpoint::Events, Endpoint::Acks, Endpoint::Acks, Endpoint::Events];
+        assert_eq!(order.map(ending), ["", "", "ack_503:every=2", "500:every=2"]);
     }
 }

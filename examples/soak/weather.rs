@@ -1,0 +1,154 @@
+//! What the SIEM is made to do: other faults each second, chosen by the seed, and a record of which, how often, for how
+//! long, and how many requests failed meanwhile.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use siem_forward::receiver::{Counts, Fault, FaultError, Receiver};
+
+use crate::dice::Dice;
+
+/// Faults after which nothing is to be lost, and nothing to be refused for good.
+const MENU: &[&str] = &[
+    "503",
+    "503:retry_after=1",
+    "503:event=7",
+    "503:taken",
+    "500",
+    "500:taken",
+    "502",
+    "502:taken",
+    "504:taken",
+    "429:retry_after=1",
+    "429:retry_after=none",
+    "401",
+    "403",
+    "413:bytes=100000",
+    "200:code=24",
+    "delay:ms=50",
+    "drip:ms=1",
+    "drip:ms=20",
+    "reset_before",
+    "reset",
+    "reset_after",
+    "garbage",
+    "garbage:body",
+    "hang",
+    "hang:taken",
+    "close",
+];
+/// What is in force before anything else: whatever can fill has filled when it passes.
+const FIRST: &str = "hang";
+/// How long each fault of the menu is shown after that, before the dice choose: memory that a fault needs once is not to
+/// be mistaken for memory that is lost.
+const SHOWN: Duration = Duration::from_millis(200);
+const CHOSEN: Duration = Duration::from_secs(1);
+const CALM: &str = "none";
+
+/// What one fault has done.
+#[derive(Debug, Default)]
+pub(crate) struct Spell {
+    pub(crate) times: u64,
+    pub(crate) lasted: Duration,
+    pub(crate) requests: u64,
+    pub(crate) requests_failed: u64,
+}
+
+/// The faults in force, and those that were.
+#[derive(Debug)]
+pub(crate) struct Weather<'r> {
+    receiver: &'r Receiver,
+    dice: Dice,
+    /// What of the menu was not yet shown.
+    unseen: &'static [&'static str],
+    now: Vec<&'static str>,
+    since: Instant,
+    /// At that time.
+    counts: Counts,
+    pub(crate) past: BTreeMap<&'static str, Spell>,
+}
+
+impl<'r> Weather<'r> {
+    pub(crate) fn begin(receiver: &'r Receiver, seed: u64) -> Result<Self, FaultError> {
+        let dice = Dice::new(seed);
+        receiver.set_faults(vec![FIRST.parse()?]);
+        let (now, since, counts, past) = (vec![FIRST], Instant::now(), receiver.counts(), BTreeMap::new());
+        Ok(Self { receiver, dice, unseen: MENU, now, since, counts, past })
+    }
+
+    /// Whether it has lasted for its time.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_of_menu = self.unseen.len() < MENU.len() && !self.unseen.is_empty();
+        self.since.elapsed() >= if is_of_menu { SHOWN } else { CHOSEN }
+    }
+
+    /// Whether every fault was in force at least once.
+    pub(crate) fn is_menu_shown(&self) -> bool {
+        self.unseen.is_empty()
+    }
+
+    /// The menu in its order; from then on none, one, or two faults, each for all requests or for some.
+    pub(crate) fn change(&mut self) -> Result<(), FaultError> {
+        if let Some((name, unseen)) = self.unseen.split_first() {
+            self.unseen = unseen;
+            let sign = if name.contains(':') { ',' } else { ':' };
+            let fault = format!("{name}{sign}every=2").parse()?;
+            self.set(vec![name], vec![fault]);
+            return Ok(());
+        }
+        let count = match self.dice.below(8) {
+            0 => 0,
+            1..6 => 1,
+            _ => 2,
+        };
+        let mut names = Vec::new();
+        let mut faults = Vec::new();
+        for _ in 0..count {
+            let name = self.dice.pick(MENU);
+            let sign = if name.contains(':') { ',' } else { ':' };
+            let which = match self.dice.below(3) {
+                0 => String::new(),
+                1 => format!("{sign}every={}", 2 + self.dice.below(9)),
+                _ => format!("{sign}share=0.{:02}", 1 + self.dice.below(60)),
+            };
+            names.push(name);
+            faults.push(format!("{name}{which}").parse()?);
+        }
+        self.set(names, faults);
+        Ok(())
+    }
+
+    pub(crate) fn calm(&mut self) {
+        if !self.now.is_empty() {
+            self.set(Vec::new(), Vec::new());
+        }
+    }
+
+    /// What is in force, in words.
+    pub(crate) fn describe(&self) -> String {
+        in_words(&self.now).join(" and ")
+    }
+
+    /// Enters what is in force as past.
+    pub(crate) fn end(&mut self) {
+        let (lasted, counts) = (self.since.elapsed(), self.receiver.counts());
+        for name in in_words(&self.now) {
+            let spell = self.past.entry(name).or_default();
+            spell.times += 1;
+            spell.lasted += lasted;
+            spell.requests += counts.requests - self.counts.requests;
+            spell.requests_failed += counts.requests_failed - self.counts.requests_failed;
+        }
+        (self.since, self.counts) = (Instant::now(), counts);
+    }
+
+    fn set(&mut self, names: Vec<&'static str>, faults: Vec<Fault>) {
+        self.receiver.set_faults(faults);
+        self.end();
+        self.now = names;
+    }
+}
+
+fn in_words<'n>(names: &'n [&'static str]) -> &'n [&'static str] {
+    if names.is_empty() { &[CALM] } else { names }
+}
