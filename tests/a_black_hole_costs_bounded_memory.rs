@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use siem_forward::net::Compression;
 use siem_forward::siem::Splunk;
-use siem_forward::{DeadLetterConfig, Emitter, EventId, EventType, Forwarder, Severity};
+use siem_forward::{DeadLetterConfig, Emitter, EventId, EventType, Severity};
 
 use support::{PATIENCE, assert_one_fate_each, dead_letter, until};
 

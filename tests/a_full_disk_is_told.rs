@@ -8,7 +8,7 @@ mod support;
 
 use std::time::Duration;
 
-use siem_forward::{Cause, DeadLetterConfig, Forwarder, Verdict};
+use siem_forward::{Cause, DeadLetterConfig, Verdict};
 use support::{PATIENCE, Received, drain_in_time, send, send_one};
 
 const FULL: &str = "/dev/full";

@@ -7,7 +7,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use siem_forward::{AuditEvent, Cause, EventType, Forwarder, Jitter, RetryConfig, Severity, Timestamp, Verdict};
+use siem_forward::{AuditEvent, Cause, EventType, Jitter, RetryConfig, Severity, Timestamp, Verdict};
 use support::{NONE_DEAD, PATIENCE, Received, assert_one_fate_each, drain_in_time};
 
 const BATCH_TIMEOUT: Duration = Duration::from_millis(300);

@@ -102,8 +102,7 @@ fn stalled(batchers: usize, letter: Option<&std::path::Path>) -> Stalled {
         hook();
         send_batch(batch)
     });
-    let mut builder =
-        support::builder(played).senders(1).batch_size(1).batchers(batchers).max_queue_size(8 * batchers);
+    let mut builder = support::builder(played).senders(1).batch_size(1).batchers(batchers).max_queue_size(8 * batchers);
     if let Some(path) = letter {
         builder = builder.dead_letter(DeadLetterConfig::new(path));
     }

@@ -17,7 +17,7 @@ mod hec;
 use std::time::{Duration, Instant};
 
 use siem_forward::siem::Splunk;
-use siem_forward::{DeadLetterConfig, Forwarder, Jitter, RetryConfig};
+use siem_forward::{DeadLetterConfig, Jitter, RetryConfig};
 
 use hec::{Letter, TOKEN, assert_balanced, ids, receiver, wait_for_fates};
 use support::{PATIENCE, send};

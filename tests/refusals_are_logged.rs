@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use siem_forward::{EventType, Forwarder, Refused, Severity};
+use siem_forward::{EventType, Refused, Severity};
 use support::{Hang, PATIENCE, Played, Received, fill, until, wait_until};
 
 struct Lines(Mutex<Vec<String>>);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use siem_forward::ledger::RefusedReason;
 use siem_forward::policy::Sampling;
-use siem_forward::{AuditEvent, EventId, EventType, Forwarder, Refused, Report, Severity};
+use siem_forward::{AuditEvent, EventId, EventType, Refused, Report, Severity};
 use support::{NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each};
 
 const EACH: u32 = 5_000;
