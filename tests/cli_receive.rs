@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use siem_forward::Forwarder;
 use siem_forward::net::Compression;
 use siem_forward::receiver::Fault;
 use siem_forward::siem::Splunk;
@@ -57,7 +56,7 @@ impl Receive {
 
     fn send(&self, events: usize) -> siem_forward::Report {
         let splunk = Splunk::new(format!("http://{}", self.address), TOKEN).unwrap().compression(Compression::None);
-        let forwarder = Forwarder::builder(splunk).batch_size(100).start().unwrap();
+        let forwarder = support::builder(splunk).batch_size(100).start().unwrap();
         support::send(&forwarder.emitter(), events);
         forwarder.drain(support::PATIENCE)
     }
@@ -188,7 +187,7 @@ fn acknowledgement_options_are_checked_and_shown_by_example() {
 fn it_ends_in_time_with_connections_that_hang() {
     let receive = Receive::start(&["--json", "--fault", "hang"]);
     let splunk = Splunk::new(format!("http://{}", receive.address), TOKEN).unwrap().timeout(Duration::from_secs(60));
-    let forwarder = Forwarder::builder(splunk).batch_size(10).start().unwrap();
+    let forwarder = support::builder(splunk).batch_size(10).start().unwrap();
     support::send(&forwarder.emitter(), 100);
     let mut idle = TcpStream::connect(receive.address).unwrap();
     idle.write_all(b"POST /serv").unwrap();

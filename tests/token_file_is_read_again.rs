@@ -181,7 +181,7 @@ fn the_program_goes_on_when_the_file_is_replaced() {
     let scene = Scene::new(&receiver.url(), "");
     let place = format!("file = \"{}\"", file.path().display());
     let config = scene.read("siem.toml").replace(&format!("env = \"{TOKEN_VARIABLE}\""), &place);
-    scene.write("siem.toml", config);
+    scene.write("siem.toml", config + "breaker = { recovery_timeout_seconds = 0.05 }\n");
     let mut running = scene.start(&[]);
     running.feed(lines(0..2_000));
     assert!(receiver.wait_until(PATIENCE, |counts| counts.requests_failed >= 5), "{:?}", receiver.counts());

@@ -29,13 +29,13 @@ pub(crate) struct ReceiveArguments {
     /// A fault to show, may be repeated; see below
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
-    /// Acknowledge what is indexed, as Splunk does with useACK: senders need a channel
+    /// Acknowledge what is indexed, as Splunk with useACK
     #[arg(long)]
     ack: bool,
     /// Seconds until what was taken is indexed
     #[arg(long, value_name = "SECONDS", requires = "ack", default_value = "1", value_parser = seconds)]
     ack_delay: Duration,
-    /// How many different events are expected: those that did not come are missing
+    /// How many different events are to come, to tell the missing
     #[arg(long, value_name = "EVENTS")]
     expect: Option<u64>,
     /// Print the result as one JSON object
@@ -48,7 +48,6 @@ Examples:
   siem-forward receive --port 8088                     healthy, any token
   siem-forward receive --token T --fault 503:every=3   every third request is answered with 503
   siem-forward receive --fault 429:retry_after=5,first=10 --fault delay:ms=200
-  siem-forward receive --ack --ack-delay 10            acknowledges ten seconds after it took
   siem-forward receive --ack --fault restart:every=50  loses what waits, and counts from 0 again
 
 It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted.
@@ -64,8 +63,8 @@ Faults:
   garbage, hang, close       answers nonsense, or never, or hangs up afterwards
 With --ack:
   restart:every=50           the indexer restarts: what is not yet indexed is lost
-  ack_400, ack_404, ack_503  whoever asks for acknowledgements is refused
-  ack_garbage, ack_hang      or gets nonsense, or no answer
+  ack_400, ack_404, ack_503, ack_garbage, ack_hang
+                             whoever asks is refused, or gets nonsense, or no answer
   ack_reset, ack_reset_after or a reset, before or after the truth is used up
   ack_never                  or false, for ever
 Each with every=N, first=N, share=0.2, contains=TEXT, id=ID or bytes=N, joined by commas: which
