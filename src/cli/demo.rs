@@ -19,16 +19,21 @@ use super::sample::Sample;
 use super::signals::Ended;
 use super::usage::{peak_memory, thread_cpu};
 use super::{exit_code, print, tell};
-use crate::engine::{DeadLetterConfig, Emitter, Forwarder, Report};
+use crate::engine::{ConnectionConfig, DeadLetterConfig, Emitter, Forwarder, Report};
 use crate::event::{EventId, monotonic};
 use crate::ledger::Quantiles;
 use crate::net::Compression;
+use crate::policy::BreakerConfig;
 use crate::receiver::{Counts, Fault, Receiver, ReceiverConfig};
 use crate::siem::Splunk;
 
 /// When nothing has been delivered for so long, the demo stops offering events: a fault that never lets any through
 /// must not keep it running for ever.
 const STALLED: Duration = Duration::from_secs(30);
+/// A receiver of our own that shows a fault is well again before anybody has looked away.
+const RECOVERY: Duration = Duration::from_secs(1);
+/// Enough for 20,000 events a second and ten seconds until they are acknowledged.
+const PENDING_BYTES_MAX: usize = 256_000_000;
 const DRAIN: Duration = Duration::from_secs(30);
 const TOKEN: &str = "00000000-0000-0000-0000-00000000demo";
 /// Every this many events the cost of handing one in is measured: reading the clock twice for each would double it.
@@ -55,6 +60,9 @@ pub(crate) struct DemoArguments {
     /// How bodies are compressed; a real SIEM is better sent gzip
     #[arg(long, value_enum, default_value_t = CompressionChoice::None)]
     compression: CompressionChoice,
+    /// Count as delivered what is acknowledged, which happens so many seconds after it was taken
+    #[arg(long, value_name = "SECONDS", value_parser = super::receive::seconds)]
+    ack_delay: Option<Duration>,
     /// A fault of the receiver, may be repeated; `siem-forward receive --help` lists them
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
@@ -68,7 +76,8 @@ Examples:
   siem-forward demo                                    a million events, as fast as they go
   siem-forward demo --compression gzip
   siem-forward demo --events 100000 --rate 20000       at a tenth of the load: look at the latencies
-  siem-forward demo --events 50000 --fault 503:every=3 a SIEM on a bad day: nothing is missing";
+  siem-forward demo --events 50000 --fault 503:every=3 a SIEM on a bad day: nothing is missing
+  siem-forward demo --ack-delay 10                     with indexer acknowledgement, ten seconds late";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum CompressionChoice {
@@ -87,13 +96,23 @@ impl From<CompressionChoice> for Compression {
 
 pub(crate) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     let ended = Ended::watch()?;
-    let config =
-        ReceiverConfig { token: Some(TOKEN.to_owned()), faults: arguments.faults.clone(), ..ReceiverConfig::default() };
+    let config = ReceiverConfig {
+        token: Some(TOKEN.to_owned()),
+        faults: arguments.faults.clone(),
+        ack: arguments.ack_delay,
+        ..ReceiverConfig::default()
+    };
     let receiver =
         Receiver::start(config).map_err(|source| Failure::Listen { address: "a loopback port".to_owned(), source })?;
     let dead_letter = dead_letter_path();
-    let splunk = Splunk::new(receiver.url(), TOKEN)?.compression(arguments.compression.into());
+    let splunk = Splunk::new(receiver.url(), TOKEN)?
+        .compression(arguments.compression.into())
+        .ack(arguments.ack_delay.is_some());
+    let connection = ConnectionConfig { pending_bytes_max: PENDING_BYTES_MAX, ..ConnectionConfig::default() };
+    let breaker = BreakerConfig { recovery_timeout: RECOVERY, ..BreakerConfig::default() };
     let forwarder = Forwarder::builder(splunk)
+        .connection(connection)
+        .breaker(breaker)
         .batchers(arguments.batchers.get())
         .senders(arguments.senders.get())
         .dead_letter(DeadLetterConfig::new(&dead_letter))

@@ -144,7 +144,7 @@ fn to_text(counts: &Counts, missing: Option<u64>, ack: bool) -> String {
 }
 
 /// Seconds, with a fraction or without.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let wanted = "a number of seconds, 0 or more";
     let seconds = text.parse().map_err(|_| wanted.to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|_| wanted.to_owned())
