@@ -18,6 +18,7 @@ use std::net::{IpAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use siem_forward::ConnectionConfig;
 use siem_forward::net::{Compression, HttpConfig, Resolver};
 use siem_forward::siem::Splunk;
 
@@ -30,6 +31,12 @@ const NAME: &str = "splunk.test";
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection's maximum age.
 const AGE_MAX: Duration = Duration::from_millis(100);
+
+fn aged(age_max: Duration) -> ConnectionConfig {
+    let mut connection = ConnectionConfig::default();
+    connection.age_max = age_max;
+    connection
+}
 
 /// What the name stands for; nothing, when it does not resolve.
 #[derive(Clone)]
@@ -45,10 +52,10 @@ impl Zone {
     }
 
     /// Splunk under this name, at this port.
-    fn splunk(&self, port: u16, age_max: Duration) -> Splunk {
+    fn splunk(&self, port: u16) -> Splunk {
         let zone = self.clone();
         let mut http = HttpConfig::default();
-        (http.timeout, http.compression, http.connection_age_max) = (TIMEOUT, Compression::None, age_max);
+        (http.timeout, http.compression) = (TIMEOUT, Compression::None);
         http.resolver = Resolver::new(move |host, port| match *zone.0.lock().unwrap() {
             Some(address) if host == NAME => Ok(vec![(address, port).into()]),
             _ => Err(io::Error::other("no such host is known")),
@@ -64,7 +71,12 @@ fn a_change_of_the_address_moves_the_traffic_under_load() {
     assert!(old.address().port() == new.address().port() && old.address() != new.address());
     let zone = Zone::new(old.address().ip());
     let letter = Letter::new();
-    let forwarder = builder(zone.splunk(address.port(), AGE_MAX), &letter).batch_size(10).senders(3).start().unwrap();
+    let forwarder = builder(zone.splunk(address.port()), &letter)
+        .connection(aged(AGE_MAX))
+        .batch_size(10)
+        .senders(3)
+        .start()
+        .unwrap();
     let emitter = forwarder.emitter();
     let mut sent = send(&emitter, 2_000);
     assert!(old.wait_until(PATIENCE, |counts| counts.connections >= 3), "{:?}", old.counts());
@@ -98,7 +110,7 @@ fn a_machine_that_dies_and_is_replaced_under_its_name_misses_nothing() {
     let (old, new) = (receiver_at(address), receiver_at((free_address().ip(), address.port()).into()));
     let zone = Zone::new(old.address().ip());
     let letter = Letter::new();
-    let forwarder = builder(zone.splunk(address.port(), AGE_MAX), &letter).start().unwrap();
+    let forwarder = builder(zone.splunk(address.port()), &letter).connection(aged(AGE_MAX)).start().unwrap();
     let emitter = forwarder.emitter();
     let mut sent = send(&emitter, 1_000);
     wait_for_fates(&forwarder, sent.len());
@@ -120,7 +132,7 @@ fn a_name_that_stops_resolving_is_an_outage_and_loses_nothing() {
     let address = receiver.address();
     let zone = Zone::new(address.ip());
     let letter = Letter::new();
-    let forwarder = builder(zone.splunk(address.port(), AGE_MAX), &letter).start().unwrap();
+    let forwarder = builder(zone.splunk(address.port()), &letter).connection(aged(AGE_MAX)).start().unwrap();
     let emitter = forwarder.emitter();
     let mut sent = send(&emitter, 1_000);
     wait_for_fates(&forwarder, sent.len());
@@ -150,7 +162,7 @@ fn a_sender_that_finds_no_address_charges_no_event_with_it() {
     let receiver = receiver(&[]);
     let zone = Zone::new(receiver.address().ip());
     let letter = Letter::new();
-    let splunk = zone.splunk(receiver.address().port(), Duration::from_secs(60));
+    let splunk = zone.splunk(receiver.address().port());
     let forwarder = builder(splunk, &letter).senders(2).batch_size(5).start().unwrap();
     let mut sent = send(&forwarder.emitter(), 500);
     wait_for_fates(&forwarder, sent.len());

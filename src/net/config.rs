@@ -24,9 +24,6 @@ pub struct HttpConfig {
     pub compression: Compression,
     /// Bodies of fewer bytes are sent as they are, since compressing would not pay. Default 1,024.
     pub compression_bytes_min: usize,
-    /// After this age a connection is replaced, so that a load balancer can balance and a change in DNS is seen; up to
-    /// a day. Default 5 minutes.
-    pub connection_age_max: Duration,
     /// Who finds the addresses of the host, anew for each connection. Default: the system.
     pub resolver: Resolver,
 }
@@ -39,7 +36,6 @@ impl Default for HttpConfig {
             verify_ssl: true,
             compression: Compression::Gzip,
             compression_bytes_min: 1024,
-            connection_age_max: Duration::from_secs(300),
             resolver: Resolver::default(),
         }
     }
@@ -49,12 +45,7 @@ impl HttpConfig {
     /// The same with every duration within its range.
     pub(super) fn in_range(self) -> Self {
         let timeout = self.timeout.clamp(Duration::from_millis(1), DURATION_MAX);
-        Self {
-            timeout,
-            connect_timeout: self.connect_timeout.clamp(Duration::from_millis(1), timeout),
-            connection_age_max: self.connection_age_max.min(DURATION_MAX),
-            ..self
-        }
+        Self { timeout, connect_timeout: self.connect_timeout.clamp(Duration::from_millis(1), timeout), ..self }
     }
 }
 
@@ -76,7 +67,6 @@ impl HttpConfig {
             compression_bytes_min: bytes_min
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(default.compression_bytes_min),
-            connection_age_max: default.connection_age_max,
             resolver: default.resolver,
         }
     }

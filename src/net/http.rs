@@ -107,7 +107,6 @@ impl Http {
             url: base.clone(),
             resolver: config.resolver.clone(),
             stop: stop.clone(),
-            age_max: config.connection_age_max,
             cut: Arc::clone(&cut),
             begun: Arc::clone(&begun),
             tls: RustlsConnector::default(),

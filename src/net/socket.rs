@@ -38,7 +38,6 @@ pub(super) struct Dialer {
     pub(super) url: BaseUrl,
     pub(super) resolver: Resolver,
     pub(super) stop: Stop,
-    pub(super) age_max: Duration,
     /// Set by a socket whose peer closed it while we were sending.
     pub(super) cut: Arc<AtomicBool>,
     /// Set by a socket that was written to.
@@ -57,8 +56,6 @@ impl Connector for Dialer {
         let socket = Socket {
             stream,
             buffers: LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size()),
-            made: Instant::now(),
-            age_max: self.age_max,
             read_timeout: None,
             write_timeout: None,
             broken: None,
@@ -80,8 +77,6 @@ impl fmt::Debug for Dialer {
 pub(super) struct Socket {
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
-    made: Instant,
-    age_max: Duration,
     /// The socket's timeouts in force.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
@@ -154,7 +149,7 @@ impl Transport for Socket {
 
     /// Asked when the connection is put back after an answer, and again when it is taken for a request.
     fn is_open(&mut self) -> bool {
-        if self.broken.is_some() || self.made.elapsed() >= self.age_max {
+        if self.broken.is_some() {
             return false;
         }
         if !self.is_put_back {

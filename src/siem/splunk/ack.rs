@@ -59,8 +59,10 @@ pub(super) fn settle(
     for waiting in waiting.chunks(NUMBERS_MAX) {
         match indexed(splunk, connection, waiting) {
             Ok(indexed) => {
-                indexed.iter().for_each(|ticket| connection.channel.settled(*ticket));
-                verdicts.extend(indexed.into_iter().map(|ticket| (ticket, Verdict::Accept)));
+                for ticket in indexed {
+                    connection.channel.settled(ticket);
+                    verdicts.push((ticket, Verdict::Accept));
+                }
             }
             // Whoever gives no answer to one question gives none to the next, and each may take as long as its timeout.
             Err(cause) if verdicts.is_empty() => return Err(cause),
