@@ -51,7 +51,8 @@ pub trait Siem: Send + Sync + 'static {
         Duration::from_secs(35)
     }
 
-    /// Makes a connection. Called on the sender's thread, before the first batch and again after a panic.
+    /// Makes a connection. Called on the sender's thread, before the first batch and again when the last one is old
+    /// enough, had no answer, was refused ([`Verdict::Halt`]) or panicked; and on the health monitor's.
     ///
     /// # Errors
     /// The verdict on the batch that waits for this connection, usually [`Verdict::Retry`].
