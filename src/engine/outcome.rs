@@ -176,3 +176,7 @@ pub(crate) fn families(parcels: &[Parcel]) -> usize {
     }
     heads.len()
 }
+
+#[cfg(test)]
+#[path = "outcome_tests.rs"]
+mod tests;

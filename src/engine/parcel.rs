@@ -188,7 +188,7 @@ impl Drop for Parcel {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::time::Duration;
 
@@ -198,7 +198,8 @@ mod tests {
     use crate::event::{AuditEvent, EventType, Severity};
     use crate::policy::{BreakerConfig, RetryConfig, RetryPolicy};
 
-    fn parcel_of(events: usize) -> (Parcel, Arc<Pipeline>) {
+    /// A batch of so many events, accepted by a pipeline without a dead letter.
+    pub(in crate::engine) fn parcel_of(events: usize) -> (Parcel, Arc<Pipeline>) {
         let origin = Origin { pipeline: "p".to_owned(), siem_type: "s", destination: "d".to_owned() };
         let pipeline = Arc::new(Pipeline::new(
             origin,
