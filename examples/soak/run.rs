@@ -172,8 +172,10 @@ fn bar(events: u64) -> ProgressBar {
     bar
 }
 
+type DeadLetter = (HashSet<u128>, BTreeMap<String, u64>);
+
 /// The ids in the dead letter, and how many records each cause has.
-fn dead_letter(path: &Path) -> Result<(HashSet<u128>, BTreeMap<String, u64>), Box<dyn Error>> {
+fn dead_letter(path: &Path) -> Result<DeadLetter, Box<dyn Error>> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         text => text?,
