@@ -1,5 +1,11 @@
 //! Indexer acknowledgement of the receiver, and its faults, each over a real connection.
 #![cfg(feature = "cli")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
 
 mod receiver_client;
 

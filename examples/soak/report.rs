@@ -27,6 +27,8 @@ pub(crate) struct Outcome {
     pub(crate) received: Counts,
     /// Ids in the dead letter.
     pub(crate) dead: u64,
+    /// Records there, by cause: `undelivered` is what the drain had no time for.
+    pub(crate) dead_causes: BTreeMap<String, u64>,
     /// Offered, and neither indexed by the receiver nor in the dead letter.
     pub(crate) missing: u64,
     /// Peak of resident memory when a tenth of the events was delivered and each fault shown, and how many were delivered
@@ -91,6 +93,7 @@ impl Outcome {
                 "requests_failed": self.received.requests_failed,
             },
             "dead_letter_ids": self.dead,
+            "dead_letter_causes": self.dead_causes,
             "peak_rss_bytes": {
                 "early": self.memory_early.map(|(bytes, _)| bytes),
                 "early_delivered": self.memory_early.map(|(_, delivered)| delivered),
@@ -105,6 +108,9 @@ impl Outcome {
         let mut text = format!("seed {}\n\n", self.seed);
         self.faults_to(&mut text);
         self.books_to(&mut text);
+        for (cause, records) in &self.dead_causes {
+            line(&mut text, &format!("  in the dead letter for {cause}: {}", count(*records)));
+        }
         self.memory_to(&mut text);
         let seconds = self.elapsed.as_secs_f64();
         line(&mut text, &format!("  {} events a second, in {seconds:.1} s\n", count(self.rate())));

@@ -1,6 +1,6 @@
 //! One run: events against weather, then calm, drain and comparison.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -87,7 +87,7 @@ fn soak(arguments: &Arguments, seed: u64, stop: &AtomicBool) -> Result<Outcome, 
     let elapsed = begun.elapsed();
     weather.end();
 
-    let dead = dead_letter(&path)?;
+    let (dead, dead_causes) = dead_letter(&path)?;
     let expected = (0..offered).map(|number| producer::id(number).as_u128());
     let missing = receiver.missing(expected.filter(|id| !dead.contains(id)));
     if dead.is_empty() {
@@ -106,6 +106,7 @@ fn soak(arguments: &Arguments, seed: u64, stop: &AtomicBool) -> Result<Outcome, 
         report,
         received: receiver.counts(),
         dead: dead.len() as u64,
+        dead_causes,
         missing,
         memory_early: tenth,
         memory_end: peak_memory(),
@@ -171,19 +172,22 @@ fn bar(events: u64) -> ProgressBar {
     bar
 }
 
-/// The ids in the dead letter.
-fn dead_letter(path: &Path) -> Result<HashSet<u128>, Box<dyn Error>> {
+type DeadLetter = (HashSet<u128>, BTreeMap<String, u64>);
+
+/// The ids in the dead letter, and how many records each cause has.
+fn dead_letter(path: &Path) -> Result<DeadLetter, Box<dyn Error>> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         text => text?,
     };
-    text.lines()
-        .map(|line| {
-            let record: serde_json::Value = serde_json::from_str(line)?;
-            let id = record.get("id").and_then(serde_json::Value::as_str);
-            Ok(id_of(id.ok_or("a record of the dead letter has no id")?.as_bytes()))
-        })
-        .collect()
+    let (mut ids, mut causes) = (HashSet::new(), BTreeMap::new());
+    for line in text.lines() {
+        let record: serde_json::Value = serde_json::from_str(line)?;
+        let word = |key: &str| record.get(key).and_then(serde_json::Value::as_str);
+        ids.insert(id_of(word("id").ok_or("a record of the dead letter has no id")?.as_bytes()));
+        *causes.entry(word("cause").unwrap_or("unknown").to_owned()).or_default() += 1;
+    }
+    Ok((ids, causes))
 }
 
 /// The largest resident memory so far, in bytes; `None` where the system does not tell.
