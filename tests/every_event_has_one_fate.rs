@@ -280,7 +280,7 @@ fn a_halt_from_the_start_cuts_no_batch_and_sends_no_more_often_than_it_waits() {
     });
     let forwarder = support::builder(refusing).senders(1).batch_size(10).retry(impatient()).start().unwrap();
     send(&forwarder.emitter(), 100);
-    // Four wait, and each has been tried many times.
+    // As many wait as may, and each has been tried many times.
     support::wait_until(&forwarder, |metrics| metrics.batches_failed > 100);
     assert_eq!(smallest.load(Ordering::Relaxed), 10);
     let report = forwarder.abort();

@@ -22,6 +22,9 @@ use crate::siem::{Cause, CauseKind, Ticket, Verdict};
 const ASK_INTERVAL: u64 = 1_000_000_000;
 /// The same while draining, when somebody waits for the end.
 const ASK_INTERVAL_DRAINING: u64 = 100_000_000;
+/// How many batches may wait at one sender where the breaker is not closed. More than `WAITING_MAX`, since those may all
+/// be refused for what is in them, and only another one can tell that from a refusal of us.
+const WAITING_WITH_PROBES_MAX: usize = 2 * WAITING_MAX;
 
 /// What one sender works with; the loop is generic in the destination, this is not.
 #[derive(Debug)]
@@ -177,7 +180,9 @@ impl SenderSeat {
     /// why the breaker opened.
     fn take_probe(&self, held: &mut Held) {
         let has_fresh = held.waiting.iter().any(|parcel| parcel.history.attempts == 0);
-        if !has_fresh && families(&held.waiting) < WAITING_MAX && self.pipeline.breaker.state() != BreakerState::Closed
+        if !has_fresh
+            && families(&held.waiting) < WAITING_WITH_PROBES_MAX
+            && self.pipeline.breaker.state() != BreakerState::Closed
         {
             held.waiting.extend(self.handover.try_recv());
         }
