@@ -1,5 +1,5 @@
 //! Whatever fault the receiver shows, each event has exactly one fate: when drained in the midst of it, within the
-//! deadline; and when the fault passes, delivered.
+//! deadline; when aborted; and when the fault passes, delivered. With acknowledgements, delivered means indexed.
 #![cfg(feature = "cli")]
 #![allow(
     clippy::unwrap_used,
@@ -11,26 +11,73 @@
 mod support;
 #[path = "support/hec.rs"]
 mod hec;
+#[path = "support/menu.rs"]
+mod menu;
 
 use std::time::{Duration, Instant};
 
-use siem_forward::EventId;
-use siem_forward::Forwarder;
+use siem_forward::receiver::{Counts, Receiver};
+use siem_forward::{ConnectionConfig, EventId, Forwarder, Report};
 
-use hec::{Letter, assert_balanced, builder, faults, ids, receiver, splunk, wait_for_fates};
-use support::{send, send_one};
+use hec::{Letter, acknowledging, assert_acknowledged, assert_balanced, builder, faults, ids, receiver, splunk};
+use menu::{Case, Doubles, OF_ACKS, OF_EVENTS, serve};
+use support::{PATIENCE, send, send_one};
 
 /// The deadline of a drain amid a fault, and the half second that drain may take beyond it.
 const DEADLINE: Duration = Duration::from_millis(800);
 const BEYOND: Duration = Duration::from_millis(500);
 
-/// Whether the receiver may hold an event more than once after this fault.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Doubles {
-    May,
-    Never,
+/// How long the indexer takes: a moment in which what is taken is not indexed yet.
+const INDEXING: Duration = Duration::from_millis(30);
+
+/// Whether the token has indexer acknowledgement, and the destination asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ack {
+    Off,
+    On,
 }
-use Doubles::{May, Never};
+
+/// A receiver with a fault, and a forwarder that meets it.
+struct Table {
+    receiver: Receiver,
+    letter: Letter,
+    forwarder: Forwarder,
+    ack: Ack,
+}
+
+impl Table {
+    fn lay(case: &Case, fault: &str, ack: Ack) -> Self {
+        let receiver = if ack == Ack::On { acknowledging(INDEXING, &[fault]) } else { receiver(&[fault]) };
+        let letter = Letter::new();
+        let mut connection = ConnectionConfig::default();
+        if is_of_acks(case) && case.acked == Doubles::May {
+            // The acknowledgement will never come.
+            connection.ack_timeout = Duration::from_millis(300);
+        }
+        let splunk = splunk(receiver.url()).ack(ack == Ack::On);
+        let forwarder = builder(splunk, &letter).connection(connection).start().unwrap();
+        Self { receiver, letter, forwarder, ack }
+    }
+
+    /// Waits until the fault has been met by so many requests.
+    fn wait_for_requests(&self, case: &Case, requests: u64) {
+        let met = |counts: &Counts| if is_of_acks(case) { counts.ack_requests } else { counts.requests };
+        let is_met = self.receiver.wait_until(PATIENCE, |counts| met(counts) >= requests);
+        assert!(is_met, "{:?}", self.receiver.counts());
+    }
+
+    fn assert_balanced(&self, sent: &[EventId], report: &Report) {
+        match self.ack {
+            Ack::On => assert_acknowledged(sent, &self.receiver, &self.letter, report),
+            Ack::Off => assert_balanced(sent, &self.receiver, &self.letter, report),
+        }
+    }
+}
+
+/// Whether the fault is one that only those meet who ask for acknowledgements.
+fn is_of_acks(case: &Case) -> bool {
+    OF_ACKS.iter().any(|other| other.name == case.name)
+}
 
 /// 305 events, three of them poison, in batches of 50.
 fn send_some(forwarder: &Forwarder) -> (Vec<EventId>, Vec<String>) {
@@ -49,37 +96,46 @@ fn send_some(forwarder: &Forwarder) -> (Vec<EventId>, Vec<String>) {
 }
 
 /// Drains at once, with the fault in force to the end.
-fn drained_amid(fault: &str) {
-    let receiver = receiver(&[fault]);
-    let letter = Letter::new();
-    let forwarder = builder(splunk(receiver.url()), &letter).start().unwrap();
-    let (sent, _) = send_some(&forwarder);
+fn drained_amid(case: &Case, ack: Ack) {
+    let table = Table::lay(case, case.amid, ack);
+    let (sent, _) = send_some(&table.forwarder);
+    ended_in_time(&table, &sent, DEADLINE);
+}
+
+/// Aborts as soon as the fault is met. Nothing more is delivered then.
+fn aborted_amid(case: &Case, ack: Ack) {
+    let table = Table::lay(case, case.amid, ack);
+    let (sent, _) = send_some(&table.forwarder);
+    table.wait_for_requests(case, 1);
+    ended_in_time(&table, &sent, Duration::ZERO);
+}
+
+fn ended_in_time(table: &Table, sent: &[EventId], deadline: Duration) {
     let begun = Instant::now();
-    let report = forwarder.drain(DEADLINE);
+    let report = if deadline.is_zero() { table.forwarder.abort() } else { table.forwarder.drain(deadline) };
     let took = begun.elapsed();
-    assert!(took <= DEADLINE + BEYOND, "drain took {took:?}: {report}");
+    assert!(took <= deadline + BEYOND, "it took {took:?}: {report}");
     assert!(report.threads_left.is_empty(), "{report}");
     assert_eq!(report.ledger.lost_total(), 0, "{report}");
-    assert_balanced(&sent, &receiver, &letter, &report);
+    table.assert_balanced(sent, &report);
 }
 
 /// Drains after the fault has passed: only what Splunk names is not delivered.
-fn drained_after(fault: &str, doubles: Doubles) {
-    let receiver = receiver(&[fault]);
-    let letter = Letter::new();
-    let forwarder = builder(splunk(receiver.url()), &letter).start().unwrap();
-    let (sent, poison) = send_some(&forwarder);
+fn drained_after(case: &Case, ack: Ack) {
+    let table = Table::lay(case, case.after, ack);
+    let Table { receiver, letter, forwarder, .. } = &table;
+    let (sent, poison) = send_some(forwarder);
     // Long enough for each sender to meet the fault more than once.
-    let names = fault.starts_with("400");
+    let names = case.after.starts_with("400");
     if names {
-        wait_for_fates(&forwarder, sent.len());
+        hec::wait_for_fates(forwarder, sent.len());
     } else {
-        assert!(receiver.wait_until(support::PATIENCE, |counts| counts.requests >= 5), "{:?}", receiver.counts());
+        table.wait_for_requests(case, if is_of_acks(case) { 3 } else { 5 });
     }
     receiver.set_faults(faults(&[]));
-    wait_for_fates(&forwarder, sent.len());
+    hec::wait_for_fates(forwarder, sent.len());
     assert!(forwarder.health().healthy, "{:?}", forwarder.health());
-    let report = forwarder.drain(support::PATIENCE);
+    let report = forwarder.drain(PATIENCE);
     assert!(report.elapsed < Duration::from_millis(500), "nothing was left to wait for: {:?}", report.elapsed);
     let dead = letter.records();
     if names {
@@ -92,58 +148,67 @@ fn drained_after(fault: &str, doubles: Doubles) {
     } else {
         assert!(dead.is_empty(), "{report}: {:?}", dead.values().next());
     }
-    if doubles == Never {
-        assert!(ids(&[&receiver]).values().all(|times| *times == 1), "{:?}", receiver.counts());
+    let doubles = if ack == Ack::On { case.acked } else { case.doubles };
+    if doubles == Doubles::Never {
+        assert!(ids(&[receiver]).values().all(|times| *times == 1), "{:?}", receiver.counts());
     }
-    assert_balanced(&sent, &receiver, &letter, &report);
+    table.assert_balanced(&sent, &report);
 }
 
-macro_rules! each_fault {
-    ($($name:ident: $amid:literal, $after:literal, $doubles:ident;)*) => {
-        mod drain_at_once {
-            $(#[test] fn $name() { super::drained_amid($amid); })*
-        }
-        mod drain_later {
-            $(#[test] fn $name() { super::drained_after($after, super::$doubles); })*
-        }
+mod without_acknowledgement {
+    use super::*;
+
+    #[test]
+    fn drained_at_once_amid_every_fault() {
+        serve(OF_EVENTS, |case| drained_amid(case, Ack::Off));
+    }
+
+    #[test]
+    fn drained_later_when_every_fault_has_passed() {
+        serve(OF_EVENTS, |case| drained_after(case, Ack::Off));
+    }
+
+    #[test]
+    fn aborted_amid_every_fault() {
+        serve(OF_EVENTS, |case| aborted_amid(case, Ack::Off));
+    }
+}
+
+mod with_acknowledgement {
+    use super::*;
+
+    #[test]
+    fn drained_at_once_amid_every_fault() {
+        serve(OF_EVENTS, |case| drained_amid(case, Ack::On));
+        serve(OF_ACKS, |case| drained_amid(case, Ack::On));
+    }
+
+    #[test]
+    fn drained_later_when_every_fault_has_passed() {
+        serve(OF_EVENTS, |case| drained_after(case, Ack::On));
+        serve(OF_ACKS, |case| drained_after(case, Ack::On));
+    }
+
+    #[test]
+    fn aborted_amid_every_fault() {
+        serve(OF_EVENTS, |case| aborted_amid(case, Ack::On));
+        serve(OF_ACKS, |case| aborted_amid(case, Ack::On));
+    }
+}
+
+/// A fault that nobody has in the menu would be one that nobody meets.
+#[test]
+fn every_kind_of_fault_is_on_the_menu() {
+    let is_served = |kind: &str| {
+        let mut cases = OF_EVENTS.iter().chain(OF_ACKS);
+        cases.any(|case| case.amid.split(':').next() == Some(kind))
     };
-}
-
-each_fault! {
-    busy: "503", "503", Never;
-    busy_with_patience: "503:retry_after=1", "503:retry_after=1,first=2", Never;
-    busy_but_taken: "503:taken", "503:taken,first=3", May;
-    busy_halfway: "503:event=7", "503:event=7", Never;
-    busy_now_and_then: "503:every=3", "503:every=3", Never;
-    server_error: "500", "500", Never;
-    server_error_but_taken: "500:taken", "500:taken,first=3", May;
-    server_error_now_and_then: "500:every=3", "500:every=3", Never;
-    proxy_error: "502", "502", Never;
-    proxy_error_but_taken: "502:taken", "502:taken,first=4", May;
-    gateway_timeout: "504:taken", "504:taken,first=3", May;
-    throttled: "429:retry_after=1", "429:retry_after=1,first=3", Never;
-    throttled_for_long: "429:retry_after=900", "429:retry_after=1,first=2", Never;
-    throttled_without_patience: "429:retry_after=none", "429:retry_after=none", Never;
-    names_the_poison: "400:contains=poison", "400:contains=poison", Never;
-    unauthorized: "401", "401", Never;
-    unauthorized_at_first: "401:first=2", "401:first=6", Never;
-    forbidden: "403", "403", Never;
-    too_large: "413", "413:first=4", Never;
-    too_large_beyond: "413:bytes=3000", "413:bytes=3000", Never;
-    late: "delay:ms=150", "delay:ms=150", Never;
-    too_late: "delay:ms=2000", "delay:ms=2000,first=3", May;
-    dripping: "drip:ms=1", "drip:ms=1", Never;
-    dripping_too_slowly: "drip:ms=100", "drip:ms=100,first=3", May;
-    reset_amid_the_body: "reset", "reset", Never;
-    reset_now_and_then: "reset:every=3", "reset:every=3", Never;
-    reset_without_an_answer: "reset_after", "reset_after:first=5", May;
-    reset_after_now_and_then: "reset_after:every=3", "reset_after:every=3", May;
-    no_http: "garbage", "garbage", Never;
-    no_json: "garbage:body", "garbage:body", Never;
-    silence: "hang", "hang", Never;
-    silence_at_first: "hang:first=2", "hang:first=5", Never;
-    silence_but_taken: "hang:taken", "hang:taken,first=3", May;
-    closes_after_each_answer: "close", "close", Never;
+    // A success with another code, and an encoding that is refused: their own tests.
+    let elsewhere = ["200", "415"];
+    for (example, _) in siem_forward::receiver::Fault::known() {
+        let kind = example.split(':').next().unwrap();
+        assert!(is_served(kind) != elsewhere.contains(&kind), "{kind}");
+    }
 }
 
 /// A fault of one event in the middle of each batch, by its number: it alone is refused, those before it are not sent
@@ -154,8 +219,8 @@ fn the_event_that_splunk_names_is_refused_alone() {
     let letter = Letter::new();
     let forwarder = builder(splunk(receiver.url()), &letter).start().unwrap();
     let (sent, _) = send_some(&forwarder);
-    wait_for_fates(&forwarder, sent.len());
-    let report = forwarder.drain(support::PATIENCE);
+    hec::wait_for_fates(&forwarder, sent.len());
+    let report = forwarder.drain(PATIENCE);
     assert_eq!(report.ledger.dead_lettered, 4, "{report}");
     assert!(ids(&[&receiver]).values().all(|times| *times == 1));
     assert_balanced(&sent, &receiver, &letter, &report);

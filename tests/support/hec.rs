@@ -48,6 +48,12 @@ pub fn receiver(texts: &[&str]) -> Receiver {
     Receiver::start(ReceiverConfig { faults: faults(texts), ..ReceiverConfig::default() }).unwrap()
 }
 
+/// A receiver with these faults that indexes what it takes so much later, and acknowledges it.
+pub fn acknowledging(delay: Duration, texts: &[&str]) -> Receiver {
+    let config = ReceiverConfig { faults: faults(texts), ack: Some(delay), ..ReceiverConfig::default() };
+    Receiver::start(config).unwrap()
+}
+
 /// A receiver that listens exactly there, as soon as the system lets go of the address.
 pub fn receiver_at(address: SocketAddr) -> Receiver {
     let deadline = Instant::now() + PATIENCE;
@@ -107,6 +113,25 @@ pub fn assert_balanced(sent: &[EventId], receiver: &Receiver, letter: &Letter, r
     let counts = receiver.counts();
     assert_eq!((counts.unindexed, counts.without_id), (0, 0), "{counts:?}");
     assert_one_fate_each(sent, &ids(&[receiver]), &letter.records(), report);
+}
+
+/// The same of a receiver that acknowledges: delivered is what it has indexed and said so. What it has only taken counts
+/// for nothing, and may not be dead either unless the record says so.
+pub fn assert_acknowledged(sent: &[EventId], receiver: &Receiver, letter: &Letter, report: &Report) {
+    let counts = receiver.counts();
+    assert_eq!((counts.unindexed, counts.without_id), (0, 0), "{counts:?}");
+    let (dead, taken) = (letter.records(), ids(&[receiver]));
+    for id in taken.keys() {
+        let is_excused = dead.get(&id.to_string()).is_none_or(|record| record["possible_duplicate"] == true);
+        assert!(is_excused, "{id} is taken and dead, and nobody said that it may be");
+    }
+    // Also the forwarder's own events; where none are lost, whatever is not dead is delivered.
+    let delivered = taken.keys().chain(sent).filter(|id| !dead.contains_key(&id.to_string())).map(|id| id.as_u128());
+    if report.ledger.lost_total() == 0 {
+        assert_eq!(receiver.unacknowledged(delivered), 0, "delivered and not acknowledged: {report}, {counts:?}");
+    }
+    let indexed = taken.into_iter().filter(|(id, _)| receiver.contains(id.as_u128())).collect();
+    assert_one_fate_each(sent, &indexed, &dead, report);
 }
 
 /// Keeps the senders busy until requests have failed so often for this cause; `sent` gets the ids.

@@ -43,6 +43,13 @@ impl Received {
         }
     }
 
+    pub fn take_ids(&self, ids: &[EventId]) {
+        let mut received = self.0.lock().unwrap();
+        for id in ids {
+            *received.entry(*id).or_default() += 1;
+        }
+    }
+
     pub fn take_all(&self, batch: &Batch) {
         self.take(batch, 0..batch.len());
     }
