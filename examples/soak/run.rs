@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use siem_forward::policy::BreakerConfig;
 use siem_forward::net::Compression;
+use siem_forward::policy::BreakerConfig;
 use siem_forward::receiver::{Keep, Receiver, ReceiverConfig, id_of};
 use siem_forward::siem::Splunk;
 use siem_forward::{DeadLetterConfig, Forwarder, RetryConfig};
@@ -122,7 +122,8 @@ fn forwarder(receiver: &Receiver, dead_letter: &Path) -> Result<Forwarder, Box<d
     let mut breaker = BreakerConfig::default();
     // A fault lasts a second: a breaker that rests longer would sit out the next one.
     breaker.recovery_timeout = BACKOFF_MAX;
-    let builder = Forwarder::builder(splunk).name("soak").retry(retry).breaker(breaker).batch_timeout(Duration::from_millis(200));
+    let builder =
+        Forwarder::builder(splunk).name("soak").retry(retry).breaker(breaker).batch_timeout(Duration::from_millis(200));
     Ok(builder.dead_letter(DeadLetterConfig::new(dead_letter)).start()?)
 }
 
