@@ -48,7 +48,7 @@ Examples:
   siem-forward receive --port 8088                     healthy, any token
   siem-forward receive --token T --fault 503:every=3   every third request is answered with 503
   siem-forward receive --fault 429:retry_after=5,first=10 --fault delay:ms=200
-  siem-forward receive --ack --fault restart:every=50  loses what waits, and counts from 0 again
+  siem-forward receive --ack --ack-delay 10 --fault restart:every=50   loses what waits then
 
 It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted.
 
