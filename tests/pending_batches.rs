@@ -12,7 +12,7 @@ mod support;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use siem_forward::net::Stop;
@@ -93,7 +93,7 @@ impl Indexer {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, tell: Tell) {

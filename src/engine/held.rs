@@ -298,9 +298,7 @@ impl SenderSeat {
                         latency.delivered(moment.now.saturating_sub(mark.created));
                     }
                 }
-                let mut outcome =
-                    Outcome { pipeline: &self.pipeline, waiting: &mut held.waiting, senders: self.senders, moment };
-                if let Some(spare) = outcome.settle(parcel, verdict) {
+                if let Some(spare) = self.outcome(&mut held.waiting, moment).settle(parcel, verdict) {
                     // A full list frees it.
                     drop(self.spare.try_send(spare));
                 }
@@ -308,10 +306,14 @@ impl SenderSeat {
         }
     }
 
+    fn outcome<'a>(&'a self, waiting: &'a mut Vec<Parcel>, moment: Moment) -> Outcome<'a> {
+        Outcome { pipeline: &self.pipeline, waiting, senders: self.senders, moment }
+    }
+
     /// Sends again a batch that the destination had taken, and may hold.
     fn resend(&self, held: &mut Held, mut parcel: Parcel, cause: Cause, moment: Moment) {
         parcel.history.ambiguous = true;
-        self.give_fate(held, parcel, Verdict::retry(cause), moment);
+        self.outcome(&mut held.waiting, moment).again(parcel, cause);
     }
 
     pub(crate) fn tickets(&self) -> Vec<Ticket> {

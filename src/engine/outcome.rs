@@ -64,6 +64,12 @@ impl Outcome<'_> {
         None
     }
 
+    /// Sends again what was taken and, for all that is known, is not held. Not cut for evidence: many may come back at once,
+    /// of which none was refused.
+    pub(crate) fn again(&mut self, parcel: Parcel, cause: Cause) {
+        self.failed(parcel, None, cause, ForEvidence::MustWait);
+    }
+
     fn partial(&mut self, parcel: Parcel, partial: Partial) {
         let mut fates = vec![Fate::Delivered; parcel.len()];
         for (indices, again) in [(&partial.resend[..], Fate::Again), (partial.apart(), Fate::AgainApart)] {

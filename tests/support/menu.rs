@@ -1,5 +1,6 @@
 //! The menu of faults: every way in which a destination over HTTP can misbehave, what it may cost, and a kitchen that
 //! serves all of it, several dishes at a time.
+#![allow(clippy::print_stderr, reason = "which case failed, beside its panic")]
 #![allow(unreachable_pub, reason = "shared by test crates")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
