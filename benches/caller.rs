@@ -124,10 +124,28 @@ fn round(state: State, round: Duration, times: &mut Histogram<u64>) {
     drop(forwarder.abort());
 }
 
+/// The median of grouped data: the counter's steps, 10 ns on many a machine, are as long as half a call, so the median lies
+/// within its step as deep as the count of those below says.
+fn median(times: &Histogram<u64>) -> f64 {
+    let half = times.len() as f64 / 2.0;
+    let steps: Vec<_> = times.iter_recorded().collect();
+    let (mut below, mut previous) = (0.0, 0.0);
+    for (at, step) in steps.iter().enumerate() {
+        let (value, count) = (step.value_iterated_to() as f64, step.count_at_value() as f64);
+        let next = steps.get(at + 1).map_or(value, |next| next.value_iterated_to() as f64);
+        if below + count >= half {
+            let (from, to) = (f64::midpoint(previous, value), f64::midpoint(value, next));
+            return from + (to - from) * (half - below) / count;
+        }
+        (below, previous) = (below + count, value);
+    }
+    previous
+}
+
 /// One line of the table.
 struct Line {
     state: State,
-    p50: u64,
+    p50: f64,
     p99: u64,
     p999: u64,
     max: u64,
@@ -136,13 +154,12 @@ struct Line {
 impl Line {
     fn of(state: State, times: &Histogram<u64>) -> Self {
         let at = |quantile| times.value_at_quantile(quantile);
-        Self { state, p50: at(0.5), p99: at(0.99), p999: at(0.999), max: times.max() }
+        Self { state, p50: median(times), p99: at(0.99), p999: at(0.999), max: times.max() }
     }
 
     /// Of p50 and of p99.9, how many times as long as when the SIEM is well.
     fn ratios(&self, well: &Self) -> (f64, f64) {
-        let ratio = |ours: u64, theirs: u64| ours as f64 / theirs as f64;
-        (ratio(self.p50, well.p50), ratio(self.p999, well.p999))
+        (self.p50 / well.p50, self.p999 as f64 / well.p999 as f64)
     }
 
     fn is_met(&self, well: &Self) -> bool {
@@ -159,7 +176,7 @@ fn print_table(lines: &[Line], well: &Line) {
     for line in lines {
         let (p50, p999) = line.ratios(well);
         let Line { state, p50: half, p99, p999: tail, max } = line;
-        println!("{:<12} {half:>8} {p99:>8} {tail:>8} {max:>10} {p50:>10.2} {p999:>12.2}", state.name());
+        println!("{:<12} {half:>8.1} {p99:>8} {tail:>8} {max:>10} {p50:>10.2} {p999:>12.2}", state.name());
     }
     let verdict = if lines.iter().all(|line| line.is_met(well)) { "met" } else { "not met" };
     println!("goal {verdict}: p50 at most {P50_GOAL} times, p99.9 at most {P999_GOAL} times of well");
