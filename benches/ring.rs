@@ -85,7 +85,7 @@ fn time(iterations: u64, producers: usize, push: impl Fn(AuditEvent) + Sync, bac
                 for event in events {
                     push(event);
                 }
-                on_core() - begun
+                on_core().saturating_sub(begun)
             };
             let threads: Vec<_> = (1..producers).map(|_| scope.spawn(run)).collect();
             let mine = run();
