@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Resolver;
+use super::{Resolver, TlsConfig};
 
 /// The longest timeout or age: a day. It keeps every deadline within its type.
 pub(super) const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,10 +16,11 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// How long name resolution, TCP and TLS may take together for a new connection; 1 ms to `timeout`. Default 5 s.
     pub connect_timeout: Duration,
-    /// Whether the server must show a certificate for its name that the system's store trusts (`SSL_CERT_FILE` and
-    /// `SSL_CERT_DIR` name another store). Default true; without, anybody on the way can read the events and the
-    /// token.
+    /// Whether the server must show a certificate for its name that `tls.ca` or the system's store trusts. Default true;
+    /// without, anybody on the way can read the events and the token.
     pub verify_ssl: bool,
+    /// Whom to trust, who we are, and how old TLS may be. Default: the system's store, nobody, TLS 1.2.
+    pub tls: TlsConfig,
     /// How bodies are compressed. Default [`Compression::Gzip`].
     pub compression: Compression,
     /// Bodies of fewer bytes are sent as they are, since compressing would not pay. Default 1,024.
@@ -34,6 +35,7 @@ impl Default for HttpConfig {
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             verify_ssl: true,
+            tls: TlsConfig::default(),
             compression: Compression::Gzip,
             compression_bytes_min: 1024,
             resolver: Resolver::default(),
@@ -59,10 +61,12 @@ impl HttpConfig {
         let timeout = table.take_seconds("timeout_seconds", 0.001..=day, problems).unwrap_or(default.timeout);
         let connect_timeout = table.take_seconds("connect_timeout_seconds", 0.001..=day, problems);
         let bytes_min = table.take_bytes("compression_bytes_min", 0..=1_000_000_000, problems);
+        let verify_ssl = table.take_bool("verify_ssl", problems).unwrap_or(default.verify_ssl);
         Self {
             timeout,
             connect_timeout: connect_timeout.unwrap_or(default.connect_timeout),
-            verify_ssl: table.take_bool("verify_ssl", problems).unwrap_or(default.verify_ssl),
+            verify_ssl,
+            tls: TlsConfig::of_table(table, verify_ssl, problems),
             compression: table.take_choice("compression", &compression, problems).unwrap_or_default(),
             compression_bytes_min: bytes_min
                 .and_then(|bytes| usize::try_from(bytes).ok())

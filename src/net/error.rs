@@ -94,13 +94,11 @@ impl HttpError {
         Self::new(kind, words)
     }
 
-    /// What went wrong while TLS was agreed upon: whatever it is, nothing was sent.
-    pub(super) fn of_handshake(error: ureq::Error) -> Self {
+    /// What went wrong while TLS was agreed upon, and in whose words: whatever it is, nothing was sent.
+    pub(super) fn of_handshake(error: ureq::Error, why: String) -> Self {
         match error {
             ureq::Error::Timeout(_) => Self::new(HttpErrorKind::Unreachable, "no secure connection in time"),
-            // Words of rustls, without the wrapping.
-            ureq::Error::Io(error) => Self::new(HttpErrorKind::Tls, error.to_string()),
-            error => Self::new(HttpErrorKind::Tls, error.to_string()),
+            _ => Self::new(HttpErrorKind::Tls, why),
         }
     }
 

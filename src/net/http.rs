@@ -10,15 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ureq::http::{Response, header};
-use ureq::tls::TlsConfig;
 use ureq::typestate::{WithBody, WithoutBody};
-use ureq::unversioned::transport::RustlsConnector;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::gzip::Gzip;
 use super::retry_after::retry_after;
 use super::socket::{Dialer, ResolvedLater};
-use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, tls};
+use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop};
 
 /// The most bytes of an answer that are kept: it is read for its reason.
 const BODY_KEPT_MAX: usize = 64 * 1024;
@@ -86,18 +84,8 @@ impl Http {
     /// Redirects are not followed and proxies of the environment not used: neither may learn the token.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Tls`] when the system has no certificates to trust, [`HttpErrorKind::Unreachable`] once stopped.
+    /// [`HttpErrorKind::Unreachable`] once stopped.
     pub fn new(base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
-        let tls = if base.is_https() { tls::config(config.verify_ssl)? } else { tls::unused() };
-        Self::with_tls(base, config, stop, tls)
-    }
-
-    pub(super) fn with_tls(
-        base: &BaseUrl,
-        config: &HttpConfig,
-        stop: &Stop,
-        tls: TlsConfig,
-    ) -> Result<Self, HttpError> {
         if stop.is_stopped() {
             return Err(HttpError::stopped_before_sending());
         }
@@ -105,13 +93,12 @@ impl Http {
         let (cut, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let dialer = Dialer {
             url: base.clone(),
-            resolver: config.resolver.clone(),
+            config: config.clone(),
             stop: stop.clone(),
             cut: Arc::clone(&cut),
             begun: Arc::clone(&begun),
-            tls: RustlsConnector::default(),
         };
-        let agent = Agent::with_parts(agent_config(&config, tls), dialer, ResolvedLater);
+        let agent = Agent::with_parts(agent_config(&config), dialer, ResolvedLater);
         let stopped = agent.clone();
         let interrupt = stop.on_stop(move || stopped.shutdown());
         Ok(Self {
@@ -226,9 +213,8 @@ impl fmt::Debug for Http {
 }
 
 /// One timeout for all phases, the resolution's and the body's included: each phase gets what is left of it.
-fn agent_config(config: &HttpConfig, tls: TlsConfig) -> ureq::config::Config {
+fn agent_config(config: &HttpConfig) -> ureq::config::Config {
     Agent::config_builder()
-        .tls_config(tls)
         .timeout_global(Some(config.timeout))
         .timeout_connect(Some(config.connect_timeout))
         .http_status_as_error(false)

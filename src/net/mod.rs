@@ -13,7 +13,11 @@ mod stop;
 mod tls;
 mod url;
 mod dial;
+mod session;
 mod socket;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "for the command that checks a configuration")]
+mod probe;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
@@ -22,6 +26,10 @@ pub(crate) mod script;
 pub use config::{Compression, HttpConfig};
 pub use error::{HttpError, HttpErrorKind};
 pub use http::{Answer, Http};
+#[cfg(feature = "cli")]
+#[allow(unused_imports, reason = "for the command that checks a configuration")]
+pub(crate) use probe::{Probe, TlsSeen, probe};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
+pub use tls::{TlsConfig, TlsVersion};
 pub use url::{BaseUrl, InvalidUrl};

@@ -16,12 +16,14 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, ShutdownHandle, Transport,
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle, Transport,
+    TransportAdapter,
 };
 
 use super::config::DURATION_MAX;
 use super::dial::dial;
-use super::{BaseUrl, HttpError, Resolver, Stop};
+use super::session::Session;
+use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop};
 
 /// Answers at once and nothing: the client asks for every request, but a name is resolved where a connection is made.
 #[derive(Debug)]
@@ -36,26 +38,27 @@ impl resolver::Resolver for ResolvedLater {
 /// Makes connections to one destination.
 pub(super) struct Dialer {
     pub(super) url: BaseUrl,
-    pub(super) resolver: Resolver,
     pub(super) stop: Stop,
     /// Set by a socket whose peer closed it while we were sending.
     pub(super) cut: Arc<AtomicBool>,
     /// Set by a socket that was written to.
     pub(super) begun: Arc<AtomicBool>,
-    pub(super) tls: RustlsConnector,
+    pub(super) config: HttpConfig,
 }
 
 impl Connector for Dialer {
-    type Out = <RustlsConnector as Connector<Socket>>::Out;
+    type Out = Either<Socket, Session>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        let stream = Arc::new(dial(&self.url, &self.resolver, deadline(details.timeout), &self.stop)?);
+        let deadline = deadline(details.timeout);
+        let stream = Arc::new(dial(self.url.place(), &self.config.resolver, deadline, &self.stop)?);
         let closing: Weak<TcpStream> = Arc::downgrade(&stream);
         let handle: Weak<dyn ShutdownHandle> = closing;
         (details.register_shutdown)(handle).map_err(|_| HttpError::stopped_before_sending())?;
+        let buffers = || LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let socket = Socket {
             stream,
-            buffers: LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size()),
+            buffers: buffers(),
             read_timeout: None,
             write_timeout: None,
             broken: None,
@@ -63,7 +66,15 @@ impl Connector for Dialer {
             begun: Arc::clone(&self.begun),
             is_put_back: false,
         };
-        self.tls.connect(details, Some(socket)).map_err(|error| HttpError::of_handshake(error).into())
+        if !self.url.is_https() {
+            return Ok(Some(Either::A(socket)));
+        }
+        let handshake = self.config.tls.handshake(self.config.verify_ssl, self.url.place().host);
+        let handshake = handshake.map_err(|words| HttpError::new(HttpErrorKind::Tls, words))?;
+        let mut wire = TransportAdapter::new(socket, Arc::clone(&details.current_time));
+        let left = deadline.saturating_duration_since(Instant::now());
+        wire.set_timeout(NextTimeout { after: left.into(), ..details.timeout });
+        Ok(Some(Either::B(Session::begin(handshake, wire, buffers())?)))
     }
 }
 

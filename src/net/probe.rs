@@ -1,0 +1,87 @@
+//! What lies between here and an endpoint, found step by step: name, connection, TLS. Nothing of HTTP is sent.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::dial::{await_work, connect, resolve};
+use super::tls::Described;
+use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop};
+
+const ZERO: Duration = Duration::ZERO;
+
+/// What lies between here and an endpoint, step by step; each step needs the one before. An error says why, and what
+/// to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Probe {
+    /// The addresses of the host.
+    pub(crate) dns: Result<Vec<SocketAddr>, String>,
+    /// The address that answered. `None` where the name did not resolve.
+    pub(crate) tcp: Option<Result<SocketAddr, String>>,
+    /// What was agreed upon. `None` without a connection, and where the URL is http.
+    pub(crate) tls: Option<Result<TlsSeen, String>>,
+    /// How long the name, the connection and TLS took; zero where there was nothing to do.
+    pub(crate) took: [Duration; 3],
+}
+
+/// A TLS connection that came about, and whom the server's certificate names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsSeen {
+    /// Such as `TLS 1.3`.
+    pub(crate) version: String,
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+    /// Unix seconds.
+    pub(crate) not_after: i64,
+}
+
+/// Looks at what lies between here and `url`; it takes no longer than `timeout`.
+pub(crate) fn probe(url: &BaseUrl, config: &HttpConfig, timeout: Duration) -> Probe {
+    let deadline = Instant::now() + timeout;
+    let (dns, dns_took) = timed(|| look_up(url, config, deadline));
+    let Ok(addresses) = &dns else { return Probe { dns, tcp: None, tls: None, took: [dns_took, ZERO, ZERO] } };
+    let (connected, tcp_took) = timed(|| {
+        let stream = connect(addresses, deadline)?;
+        let peer = stream.peer_addr().map_err(|error| HttpError::of_connect(&error))?;
+        Ok((stream, peer))
+    });
+    let (tcp, stream) = match connected {
+        Ok((stream, peer)) => (Ok(peer), Some(stream).filter(|_| url.is_https())),
+        Err(why) => (Err(why), None),
+    };
+    let tls = stream.map(|stream| timed(|| shake_hands(stream, url, config, deadline)));
+    let (tls, tls_took) = tls.map_or((None, ZERO), |(tls, took)| (Some(tls), took));
+    Probe { dns, tcp: Some(tcp), tls, took: [dns_took, tcp_took, tls_took] }
+}
+
+fn look_up(url: &BaseUrl, config: &HttpConfig, deadline: Instant) -> Result<Vec<SocketAddr>, HttpError> {
+    let (resolver, host, port) = (config.resolver.clone(), url.place().host.to_owned(), url.place().port);
+    let too_late = || HttpError::new(HttpErrorKind::Dns, "the name did not resolve in time");
+    await_work(move || resolve(&resolver, &host, port), deadline, &Stop::new(), too_late)
+}
+
+fn shake_hands(
+    mut stream: TcpStream,
+    url: &BaseUrl,
+    config: &HttpConfig,
+    deadline: Instant,
+) -> Result<TlsSeen, HttpError> {
+    let failed = |words: String| HttpError::new(HttpErrorKind::Tls, words);
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    stream.set_read_timeout(Some(left)).map_err(|error| HttpError::of_connect(&error))?;
+    let mut handshake = config.tls.handshake(config.verify_ssl, url.place().host).map_err(failed)?;
+    handshake.complete(&mut stream).map_err(|error| failed(handshake.why(&error)))?;
+    let seen = handshake.leaf().and_then(Described::of);
+    let seen = seen.ok_or_else(|| failed("the server shows no certificate that can be read".to_owned()))?;
+    Ok(TlsSeen {
+        version: handshake.version().to_owned(),
+        issuer: seen.issuer,
+        subject: seen.subject,
+        not_after: seen.not_after,
+    })
+}
+
+fn timed<T>(step: impl FnOnce() -> Result<T, HttpError>) -> (Result<T, String>, Duration) {
+    let began = Instant::now();
+    let found = step().map_err(|error| error.words().to_owned());
+    (found, began.elapsed())
+}
