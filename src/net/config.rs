@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Resolver, TlsConfig};
+use super::{BaseUrl, HttpError, HttpErrorKind, Proxy, Resolver, TlsConfig};
 
 /// The longest timeout or age: a day. It keeps every deadline within its type.
 pub(super) const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -21,11 +21,14 @@ pub struct HttpConfig {
     pub verify_ssl: bool,
     /// Whom to trust, who we are, and how old TLS may be. Default: the system's store, nobody, TLS 1.2.
     pub tls: TlsConfig,
+    /// Whether the way leads through an HTTP proxy. Default [`Proxy::none`]: the environment is not asked.
+    pub proxy: Proxy,
     /// How bodies are compressed. Default [`Compression::Gzip`].
     pub compression: Compression,
     /// Bodies of fewer bytes are sent as they are, since compressing would not pay. Default 1,024.
     pub compression_bytes_min: usize,
-    /// Who finds the addresses of the host, anew for each connection. Default: the system.
+    /// Who finds the addresses of the host, anew for each connection; through a proxy, those of the
+    /// proxy. Default: the system.
     pub resolver: Resolver,
 }
 
@@ -36,6 +39,7 @@ impl Default for HttpConfig {
             connect_timeout: Duration::from_secs(5),
             verify_ssl: true,
             tls: TlsConfig::default(),
+            proxy: Proxy::none(),
             compression: Compression::Gzip,
             compression_bytes_min: 1024,
             resolver: Resolver::default(),
@@ -48,6 +52,38 @@ impl HttpConfig {
     pub(super) fn in_range(self) -> Self {
         let timeout = self.timeout.clamp(Duration::from_millis(1), DURATION_MAX);
         Self { timeout, connect_timeout: self.connect_timeout.clamp(Duration::from_millis(1), timeout), ..self }
+    }
+}
+
+impl HttpConfig {
+    /// Reads the files that connections to `url` will need, so that a mistake in one is found when a forwarder starts
+    /// ([`Siem::prepare`](crate::Siem::prepare)) and not at the first event, and logs a warning of what is dangerous.
+    /// Nothing is connected to.
+    ///
+    /// # Errors
+    /// [`HttpErrorKind::Tls`](super::HttpErrorKind::Tls) when a file of `tls` cannot be used or the system has no
+    /// certificates to trust; the words name key and file. [`HttpErrorKind::Unreachable`](super::HttpErrorKind::Unreachable)
+    /// when the environment names a proxy that is none.
+    pub fn prepare(&self, url: &BaseUrl) -> Result<(), HttpError> {
+        let gateway = self.proxy.on_the_way_to(url);
+        gateway.map_err(|words| HttpError::new(HttpErrorKind::Unreachable, words))?;
+        if !url.is_https() {
+            if self.tls != TlsConfig::default() {
+                log::warn!("tls has no effect: the URL {url} is http, anybody on the way can read events and token");
+            }
+            return Ok(());
+        }
+        self.tls.read(self.verify_ssl).map_err(|error| HttpError::new(HttpErrorKind::Tls, error.to_string()))?;
+        if !self.verify_ssl {
+            log::warn!(
+                "verify_ssl = false: anybody on the way to {url} can pass for it, and read events and token; name the CA \
+                 or the certificate of the server in tls.ca instead"
+            );
+        }
+        for doubt in self.tls.doubts() {
+            log::warn!("{doubt}");
+        }
+        Ok(())
     }
 }
 
@@ -67,6 +103,7 @@ impl HttpConfig {
             connect_timeout: connect_timeout.unwrap_or(default.connect_timeout),
             verify_ssl,
             tls: TlsConfig::of_table(table, verify_ssl, problems),
+            proxy: Proxy::of_table(table, problems),
             compression: table.take_choice("compression", &compression, problems).unwrap_or_default(),
             compression_bytes_min: bytes_min
                 .and_then(|bytes| usize::try_from(bytes).ok())

@@ -14,6 +14,7 @@ use ureq::typestate::{WithBody, WithoutBody};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::gzip::Gzip;
+use super::proxy::Gateway;
 use super::retry_after::retry_after;
 use super::socket::{Dialer, ResolvedLater};
 use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop};
@@ -45,6 +46,8 @@ pub struct Http {
     agent: Agent,
     base: BaseUrl,
     config: HttpConfig,
+    /// The proxy that every request is handed to.
+    gateway: Option<Arc<Gateway>>,
     gzip: Gzip,
     /// What is read of an answer at a time.
     scratch: Vec<u8>,
@@ -81,17 +84,21 @@ impl Answer {
 impl Http {
     /// A client for the addresses under `base`. Connects at the first request.
     ///
-    /// Redirects are not followed and proxies of the environment not used: neither may learn the token.
+    /// Redirects are not followed, and a proxy of the environment is used only where the configuration says so: neither
+    /// may learn the token.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Unreachable`] once stopped.
+    /// [`HttpErrorKind::Unreachable`] once stopped, and where the environment names a proxy that is none.
     pub fn new(base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
         if stop.is_stopped() {
             return Err(HttpError::stopped_before_sending());
         }
         let config = config.clone().in_range();
         let (cut, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let gateway = config.proxy.on_the_way_to(base);
+        let gateway = gateway.map_err(|words| HttpError::new(HttpErrorKind::Unreachable, words))?;
         let dialer = Dialer {
+            gateway: gateway.clone(),
             url: base.clone(),
             config: config.clone(),
             stop: stop.clone(),
@@ -103,6 +110,8 @@ impl Http {
         let interrupt = stop.on_stop(move || stopped.shutdown());
         Ok(Self {
             agent,
+            // Through a tunnel it was shown when the tunnel was asked for.
+            gateway: gateway.filter(|_| !base.is_https()),
             base: base.clone(),
             config,
             gzip: Gzip::new(),
@@ -142,7 +151,7 @@ impl Http {
             _ => None,
         };
         let mut request: RequestBuilder<WithBody> = self.agent.post(self.base.join(path));
-        for (name, value) in headers {
+        for (name, value) in headers.iter().chain(&shown_to(self.gateway.as_deref())) {
             request = request.header(*name, *value);
         }
         let response = match compressed {
@@ -158,7 +167,7 @@ impl Http {
     /// When there is no answer. Any status is an answer.
     pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, HttpError> {
         let mut request: RequestBuilder<WithoutBody> = self.agent.get(self.base.join(path));
-        for (name, value) in headers {
+        for (name, value) in headers.iter().chain(&shown_to(self.gateway.as_deref())) {
             request = request.header(*name, *value);
         }
         let response = request.call();
@@ -170,6 +179,10 @@ impl Http {
         let (is_cut, is_begun) = (self.cut.swap(false, Ordering::Relaxed), self.begun.swap(false, Ordering::Relaxed));
         let answer = response.map_err(HttpError::of_exchange).and_then(|response| self.read(response));
         match answer {
+            // Only a proxy says this: the destination never saw the request.
+            Ok(answer) if answer.status == 407 && self.gateway.is_some() => {
+                Err(self.gateway.as_ref().map_or_else(HttpError::stopped, |gateway| gateway.refusal(407)))
+            }
             // It closed while we were sending: its refusal is believed, its thanks are not.
             Ok(answer) if is_cut && answer.status < 400 => {
                 Err(HttpError::new(HttpErrorKind::Reset, "closed while the body was being sent"))
@@ -210,6 +223,11 @@ impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("base", &self.base).field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// The header that a proxy is handed with every request.
+fn shown_to(gateway: Option<&Gateway>) -> Option<(&str, &str)> {
+    Some(("Proxy-Authorization", gateway?.authorization()?))
 }
 
 /// One timeout for all phases, the resolution's and the body's included: each phase gets what is left of it.

@@ -13,6 +13,7 @@ mod stop;
 mod tls;
 mod url;
 mod dial;
+mod proxy;
 mod session;
 mod socket;
 #[cfg(feature = "cli")]
@@ -29,6 +30,7 @@ pub use http::{Answer, Http};
 #[cfg(feature = "cli")]
 #[allow(unused_imports, reason = "for the command that checks a configuration")]
 pub(crate) use probe::{Probe, TlsSeen, probe};
+pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
 pub use tls::{TlsConfig, TlsVersion};

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::dial::{await_work, connect, resolve};
+use super::dial::{Place, await_work, connect, resolve};
 use super::tls::Described;
 use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop};
 
@@ -34,10 +34,16 @@ pub(crate) struct TlsSeen {
     pub(crate) not_after: i64,
 }
 
-/// Looks at what lies between here and `url`; it takes no longer than `timeout`.
+/// Looks at what lies between here and `url`: where a proxy is on the way, name and connection are the proxy's, and TLS
+/// goes through its tunnel. It takes no longer than `timeout`.
 pub(crate) fn probe(url: &BaseUrl, config: &HttpConfig, timeout: Duration) -> Probe {
     let deadline = Instant::now() + timeout;
-    let (dns, dns_took) = timed(|| look_up(url, config, deadline));
+    let gateway = match config.proxy.on_the_way_to(url) {
+        Ok(gateway) => gateway,
+        Err(why) => return Probe { dns: Err(why), tcp: None, tls: None, took: [ZERO; 3] },
+    };
+    let place = gateway.as_ref().map_or_else(|| url.place(), |gateway| gateway.place());
+    let (dns, dns_took) = timed(|| look_up(place, config, deadline));
     let Ok(addresses) = &dns else { return Probe { dns, tcp: None, tls: None, took: [dns_took, ZERO, ZERO] } };
     let (connected, tcp_took) = timed(|| {
         let stream = connect(addresses, deadline)?;
@@ -48,13 +54,20 @@ pub(crate) fn probe(url: &BaseUrl, config: &HttpConfig, timeout: Duration) -> Pr
         Ok((stream, peer)) => (Ok(peer), Some(stream).filter(|_| url.is_https())),
         Err(why) => (Err(why), None),
     };
-    let tls = stream.map(|stream| timed(|| shake_hands(stream, url, config, deadline)));
+    let tls = stream.map(|stream| {
+        timed(|| {
+            if let Some(gateway) = &gateway {
+                gateway.tunnel(&stream, url.place(), deadline)?;
+            }
+            shake_hands(stream, url, config, deadline)
+        })
+    });
     let (tls, tls_took) = tls.map_or((None, ZERO), |(tls, took)| (Some(tls), took));
     Probe { dns, tcp: Some(tcp), tls, took: [dns_took, tcp_took, tls_took] }
 }
 
-fn look_up(url: &BaseUrl, config: &HttpConfig, deadline: Instant) -> Result<Vec<SocketAddr>, HttpError> {
-    let (resolver, host, port) = (config.resolver.clone(), url.place().host.to_owned(), url.place().port);
+fn look_up(place: Place<'_>, config: &HttpConfig, deadline: Instant) -> Result<Vec<SocketAddr>, HttpError> {
+    let (resolver, host, port) = (config.resolver.clone(), place.host.to_owned(), place.port);
     let too_late = || HttpError::new(HttpErrorKind::Dns, "the name did not resolve in time");
     await_work(move || resolve(&resolver, &host, port), deadline, &Stop::new(), too_late)
 }

@@ -22,6 +22,7 @@ use ureq::unversioned::transport::{
 
 use super::config::DURATION_MAX;
 use super::dial::dial;
+use super::proxy::Gateway;
 use super::session::Session;
 use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop};
 
@@ -44,6 +45,8 @@ pub(super) struct Dialer {
     /// Set by a socket that was written to.
     pub(super) begun: Arc<AtomicBool>,
     pub(super) config: HttpConfig,
+    /// The proxy on the way.
+    pub(super) gateway: Option<Arc<Gateway>>,
 }
 
 impl Connector for Dialer {
@@ -51,10 +54,19 @@ impl Connector for Dialer {
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
         let deadline = deadline(details.timeout);
-        let stream = Arc::new(dial(self.url.place(), &self.config.resolver, deadline, &self.stop)?);
+        let place = self.gateway.as_ref().map_or_else(|| self.url.place(), |gateway| gateway.place());
+        let stream = dial(place, &self.config.resolver, deadline, &self.stop);
+        let stream = Arc::new(stream.map_err(|error| match &self.gateway {
+            Some(gateway) => gateway.blamed(&error),
+            None => error,
+        })?);
         let closing: Weak<TcpStream> = Arc::downgrade(&stream);
         let handle: Weak<dyn ShutdownHandle> = closing;
         (details.register_shutdown)(handle).map_err(|_| HttpError::stopped_before_sending())?;
+        let gateway = self.gateway.as_ref();
+        if let Some(gateway) = gateway.filter(|_| self.url.is_https()) {
+            gateway.tunnel(&stream, self.url.place(), deadline)?;
+        }
         let buffers = || LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let socket = Socket {
             stream,
@@ -65,6 +77,8 @@ impl Connector for Dialer {
             cut: Arc::clone(&self.cut),
             begun: Arc::clone(&self.begun),
             is_put_back: false,
+            whole_address: gateway.filter(|_| !self.url.is_https()).map(|_| self.url.origin()),
+            is_at_head: true,
         };
         if !self.url.is_https() {
             return Ok(Some(Either::A(socket)));
@@ -97,25 +111,64 @@ pub(super) struct Socket {
     cut: Arc<AtomicBool>,
     begun: Arc<AtomicBool>,
     is_put_back: bool,
+    /// What a proxy must be told of each request's address that the client leaves out: all but the path.
+    whole_address: Option<String>,
+    /// What is written next begins a request.
+    is_at_head: bool,
 }
 
 impl Socket {
+    /// Writes what the client has put out, for a proxy with the whole address.
     fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let deadline = deadline(timeout);
+        let begins = std::mem::replace(&mut self.is_at_head, false);
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let mut writing = Writing {
+            stream: &self.stream,
+            in_force: &mut self.write_timeout,
+            broken: &mut self.broken,
+            cut: &self.cut,
+            is_first: true,
+            deadline,
+            timeout,
+        };
+        // The path follows the method and a space.
+        match (&self.whole_address, output.iter().position(|byte| *byte == b' ')) {
+            (Some(address), Some(space)) if begins => {
+                let (method, rest) = output.split_at(space + 1);
+                writing.write(&[method, address.as_bytes()].concat())?;
+                writing.write(rest)
+            }
+            _ => writing.write(output),
+        }
+    }
+}
+
+/// One write, in as many pieces as it takes.
+struct Writing<'a> {
+    stream: &'a TcpStream,
+    in_force: &'a mut Option<Duration>,
+    broken: &'a mut Option<io::Error>,
+    cut: &'a AtomicBool,
+    is_first: bool,
+    deadline: Instant,
+    timeout: NextTimeout,
+}
+
+impl Writing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ureq::Error> {
         let mut sent = 0;
-        let mut is_first = true;
-        while let Some(rest) = self.buffers.output().get(sent..amount).filter(|rest| !rest.is_empty()) {
-            let left = left(deadline, timeout)?;
-            arm(&mut self.write_timeout, left, is_first, |limit| self.stream.set_write_timeout(limit))?;
-            is_first = false;
-            match (&*self.stream).write(rest) {
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty() && self.broken.is_none()) {
+            let left = left(self.deadline, self.timeout)?;
+            arm(self.in_force, left, self.is_first, |limit| self.stream.set_write_timeout(limit))?;
+            self.is_first = false;
+            match (&mut &*self.stream).write(rest) {
                 Ok(written) => sent += written,
                 Err(error) if is_to_be_tried_again(&error) => {}
                 Err(error) if is_closed_by_the_peer(&error) => {
-                    self.broken = Some(error);
+                    *self.broken = Some(error);
                     // Relaxed: read on this thread, after this call.
                     self.cut.store(true, Ordering::Relaxed);
-                    return Ok(());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -167,6 +220,7 @@ impl Transport for Socket {
             self.is_put_back = true;
             return true;
         }
+        self.is_at_head = true;
         // Open is what would block. Bytes that nobody asked for, or the end, are reasons to begin anew.
         let look = rustix::net::recv(&*self.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         matches!(look, Err(rustix::io::Errno::WOULDBLOCK))

@@ -48,6 +48,12 @@ impl BaseUrl {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
+    /// All of it that stands before the path.
+    pub(super) fn origin(&self) -> String {
+        let whole = self.to_string();
+        whole.strip_suffix(&self.prefix).unwrap_or(&whole).to_owned()
+    }
+
     pub(super) fn place(&self) -> Place<'_> {
         Place { host: self.bare_host(), port: self.port }
     }

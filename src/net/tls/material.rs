@@ -103,7 +103,7 @@ impl Material {
     }
 
     /// What will go wrong with our own certificate, where that can be known.
-    pub(super) fn doubts(&self) -> Option<String> {
+    pub(super) fn doubt(&self) -> Option<String> {
         let (leaf, path) = (self.client.as_ref()?.cert.first()?, self.sources.cert.as_deref()?);
         let described = Described::of(leaf)?;
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);

@@ -16,6 +16,7 @@ mod verify;
 
 use std::sync::Arc;
 
+use crate::secret::exposure;
 use material::{Material, Sources};
 
 #[cfg(feature = "cli")]
@@ -35,8 +36,10 @@ impl TlsConfig {
     }
 
     /// What is to be told of the files once at start, though they can be used.
-    pub(super) fn doubts(&self) -> Option<String> {
-        self.kept.material()?.doubts()
+    pub(super) fn doubts(&self) -> Vec<String> {
+        let of_certificate = self.kept.material().and_then(|material| material.doubt());
+        let of_key = self.key.as_deref().and_then(exposure);
+        of_certificate.into_iter().chain(of_key).collect()
     }
 
     /// A handshake with the server of this name, by the files as they are now.
