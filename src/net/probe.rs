@@ -1,5 +1,6 @@
 //! What lies between here and an endpoint, found step by step: name, connection, TLS. Nothing of HTTP is sent.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,10 @@ fn shake_hands(
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
     stream.set_read_timeout(Some(left)).map_err(|error| HttpError::of_connect(&error))?;
     let mut handshake = config.tls.handshake(config.verify_ssl, url.place().host).map_err(failed)?;
-    handshake.complete(&mut stream).map_err(|error| failed(handshake.why(&error)))?;
+    handshake.complete(&mut stream).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => failed("no secure connection in time".to_owned()),
+        _ => failed(handshake.why(&error)),
+    })?;
     let seen = handshake.leaf().and_then(Described::of);
     let seen = seen.ok_or_else(|| failed("the server shows no certificate that can be read".to_owned()))?;
     Ok(TlsSeen {
@@ -97,4 +101,60 @@ fn timed<T>(step: impl FnOnce() -> Result<T, HttpError>) -> (Result<T, String>, 
     let began = Instant::now();
     let found = step().map_err(|error| error.words().to_owned());
     (found, began.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::http_tests::self_signed;
+    use super::super::script::{hang, play};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn probed(url: &str, config: &HttpConfig, timeout: Duration) -> Probe {
+        probe(&url.parse().unwrap(), config, timeout)
+    }
+
+    #[test]
+    fn each_step_is_found_and_the_certificate_is_told() {
+        let (script, certificate) = self_signed();
+        let mut config = HttpConfig::default();
+        let refused = probed(&script.url, &config, PATIENCE);
+        assert!(refused.dns.is_ok() && refused.tcp.unwrap().is_ok());
+        assert!(refused.tls.unwrap().unwrap_err().contains("self-signed"));
+
+        config.tls.ca = Some(certificate.path().to_owned());
+        let found = probed(&script.url, &config, PATIENCE);
+        let port = script.url.rsplit(':').next().unwrap().parse().unwrap();
+        assert_eq!(found.tcp, Some(Ok(SocketAddr::from(([127, 0, 0, 1], port)))));
+        let tls = found.tls.unwrap().unwrap();
+        assert_eq!((tls.version.as_str(), tls.issuer.as_str()), ("TLS 1.3", "CN=rcgen self signed cert"));
+        // The first second of the year 4096, which is rcgen's own.
+        assert_eq!((tls.subject, tls.not_after), (tls.issuer, 67_090_118_400));
+        config = HttpConfig { verify_ssl: false, ..HttpConfig::default() };
+        assert!(probed(&script.url, &config, PATIENCE).tls.unwrap().is_ok(), "believed, and told all the same");
+    }
+
+    #[test]
+    fn a_step_that_fails_is_the_last() {
+        let config = HttpConfig::default();
+        let nowhere = probed("https://no-such-host.invalid", &config, PATIENCE);
+        assert!(nowhere.dns.unwrap_err().contains("no-such-host.invalid"));
+        assert_eq!((nowhere.tcp, nowhere.tls), (None, None));
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = probed(&format!("https://{free}"), &config, PATIENCE);
+        assert_eq!((closed.tcp.unwrap().is_err(), closed.tls), (true, None));
+        let plain = play(|mut stream| drop(hang(&mut stream)));
+        assert_eq!(probed(&plain.url, &config, PATIENCE).tls, None, "none is asked for");
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_given_up_in_time() {
+        let silent = play(|mut stream| drop(hang(&mut stream)));
+        let began = Instant::now();
+        let url = silent.url.replace("http:", "https:");
+        let error = probed(&url, &HttpConfig::default(), Duration::from_millis(200)).tls.unwrap().unwrap_err();
+        assert!(error.contains("in time"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(2));
+    }
 }
