@@ -176,6 +176,7 @@ pub struct Front {
     pub address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,
     accepted: Arc<AtomicUsize>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
     /// The certificates that clients showed, one a connection that came about.
     seen: Arc<Mutex<Vec<Option<CertificateDer<'static>>>>>,
 }
@@ -187,15 +188,19 @@ impl Front {
             address: listener.local_addr().unwrap(),
             config: Arc::new(Mutex::new(config)),
             accepted: Arc::default(),
+            open: Arc::default(),
             seen: Arc::default(),
         };
         let (config, accepted, seen) =
             (Arc::clone(&front.config), Arc::clone(&front.accepted), Arc::clone(&front.seen));
+        let open = Arc::clone(&front.open);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 accepted.fetch_add(1, Ordering::SeqCst);
                 let (config, seen) = (Arc::clone(&config.lock().unwrap()), Arc::clone(&seen));
-                std::thread::spawn(move || serve(stream.unwrap(), config, behind, &seen));
+                let stream = stream.unwrap();
+                open.lock().unwrap().push(stream.try_clone().unwrap());
+                std::thread::spawn(move || serve(stream, config, behind, &seen));
             }
         });
         front
@@ -209,6 +214,13 @@ impl Front {
     /// For the connections that come.
     pub fn become_another(&self, config: Arc<ServerConfig>) {
         *self.config.lock().unwrap() = config;
+    }
+
+    /// Ends every connection.
+    pub fn hang_up(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            drop(stream.shutdown(std::net::Shutdown::Both));
+        }
     }
 
     pub fn accepted(&self) -> usize {
