@@ -14,6 +14,7 @@ use ureq::typestate::{WithBody, WithoutBody};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::gzip::Gzip;
+use super::head::{Aside, is_public};
 use super::proxy::Gateway;
 use super::retry_after::retry_after;
 use super::socket::{Dialer, ResolvedLater};
@@ -48,6 +49,8 @@ pub struct Http {
     config: HttpConfig,
     /// The proxy that every request is handed to.
     gateway: Option<Arc<Gateway>>,
+    /// Headers that the client does not see.
+    aside: Arc<Aside>,
     gzip: Gzip,
     /// What is read of an answer at a time.
     scratch: Vec<u8>,
@@ -95,10 +98,12 @@ impl Http {
         }
         let config = config.clone().in_range();
         let (cut, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let aside = Arc::new(Aside::default());
         let gateway = config.proxy.on_the_way_to(base);
         let gateway = gateway.map_err(|words| HttpError::new(HttpErrorKind::Unreachable, words))?;
         let dialer = Dialer {
             gateway: gateway.clone(),
+            aside: Arc::clone(&aside),
             url: base.clone(),
             config: config.clone(),
             stop: stop.clone(),
@@ -112,6 +117,7 @@ impl Http {
             agent,
             // Through a tunnel it was shown when the tunnel was asked for.
             gateway: gateway.filter(|_| !base.is_https()),
+            aside,
             base: base.clone(),
             config,
             gzip: Gzip::new(),
@@ -151,8 +157,8 @@ impl Http {
             _ => None,
         };
         let mut request: RequestBuilder<WithBody> = self.agent.post(self.base.join(path));
-        for (name, value) in headers.iter().chain(&shown_to(self.gateway.as_deref())) {
-            request = request.header(*name, *value);
+        for (name, value) in put_aside(&self.aside, headers, self.gateway.as_deref())? {
+            request = request.header(name, value);
         }
         let response = match compressed {
             Some(compressed) => request.header(header::CONTENT_ENCODING, "gzip").send(compressed),
@@ -167,8 +173,8 @@ impl Http {
     /// When there is no answer. Any status is an answer.
     pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, HttpError> {
         let mut request: RequestBuilder<WithoutBody> = self.agent.get(self.base.join(path));
-        for (name, value) in headers.iter().chain(&shown_to(self.gateway.as_deref())) {
-            request = request.header(*name, *value);
+        for (name, value) in put_aside(&self.aside, headers, self.gateway.as_deref())? {
+            request = request.header(name, value);
         }
         let response = request.call();
         self.answer(response)
@@ -225,9 +231,16 @@ impl fmt::Debug for Http {
     }
 }
 
-/// The header that a proxy is handed with every request.
-fn shown_to(gateway: Option<&Gateway>) -> Option<(&str, &str)> {
-    Some(("Proxy-Authorization", gateway?.authorization()?))
+/// Keeps from the client what it must not see, and gives back what it may.
+fn put_aside<'a>(
+    aside: &Aside,
+    headers: &'a [(&'a str, &'a str)],
+    gateway: Option<&Gateway>,
+) -> Result<impl Iterator<Item = (&'a str, &'a str)>, HttpError> {
+    let headers = headers.iter().copied();
+    let to_the_gateway = gateway.and_then(|gateway| Some(("Proxy-Authorization", gateway.authorization()?)));
+    aside.set(headers.clone().filter(|(name, _)| !is_public(name)).chain(to_the_gateway))?;
+    Ok(headers.filter(|(name, _)| is_public(name)))
 }
 
 /// One timeout for all phases, the resolution's and the body's included: each phase gets what is left of it.

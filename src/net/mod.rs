@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod gzip;
 mod retry_after;
+mod head;
 mod http;
 mod resolver;
 mod stop;

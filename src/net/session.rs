@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::{ClientConnection, StreamOwned};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport, TransportAdapter};
 
+use super::head::Head;
 use super::socket::Socket;
 use super::tls::{Handshake, Identity};
 use super::{HttpError, HttpErrorKind};
@@ -16,6 +17,7 @@ pub(super) struct Session {
     buffers: LazyBuffers,
     stream: StreamOwned<ClientConnection, TransportAdapter<Socket>>,
     identity: Arc<Identity>,
+    head: Head,
     /// The server has said something since the handshake.
     is_answered: bool,
 }
@@ -26,13 +28,14 @@ impl Session {
         mut handshake: Handshake,
         mut wire: TransportAdapter<Socket>,
         buffers: LazyBuffers,
+        head: Head,
     ) -> Result<Self, ureq::Error> {
         if let Err(error) = handshake.complete(&mut wire) {
             let why = handshake.why(&error);
             return Err(HttpError::of_handshake(error.into(), why).into());
         }
         let Handshake { connection, identity, .. } = handshake;
-        Ok(Self { buffers, stream: StreamOwned::new(connection, wire), identity, is_answered: false })
+        Ok(Self { buffers, stream: StreamOwned::new(connection, wire), identity, head, is_answered: false })
     }
 
     /// In TLS 1.3 the client is done before the server has looked at its certificate: the refusal comes as the first
@@ -63,7 +66,8 @@ impl Transport for Session {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
         let output = self.buffers.output().get(..amount).unwrap_or_default();
-        let written = self.stream.write_all(output);
+        let (first, rest) = self.head.complete(output);
+        let written = self.stream.write_all(&first).and_then(|()| self.stream.write_all(rest));
         written.map_err(|error| self.failed(error))
     }
 
@@ -80,6 +84,7 @@ impl Transport for Session {
     }
 
     fn is_open(&mut self) -> bool {
+        self.head.comes_next();
         self.stream.get_mut().get_mut().is_open()
     }
 

@@ -19,9 +19,11 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle, Transport,
     TransportAdapter,
 };
+use zeroize::Zeroizing;
 
 use super::config::DURATION_MAX;
 use super::dial::dial;
+use super::head::{Aside, Head};
 use super::proxy::Gateway;
 use super::session::Session;
 use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop};
@@ -47,6 +49,8 @@ pub(super) struct Dialer {
     pub(super) config: HttpConfig,
     /// The proxy on the way.
     pub(super) gateway: Option<Arc<Gateway>>,
+    /// Headers that the client does not see.
+    pub(super) aside: Arc<Aside>,
 }
 
 impl Connector for Dialer {
@@ -68,7 +72,7 @@ impl Connector for Dialer {
             gateway.tunnel(&stream, self.url.place(), deadline)?;
         }
         let buffers = || LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        let socket = Socket {
+        let mut socket = Socket {
             stream,
             buffers: buffers(),
             read_timeout: None,
@@ -77,10 +81,11 @@ impl Connector for Dialer {
             cut: Arc::clone(&self.cut),
             begun: Arc::clone(&self.begun),
             is_put_back: false,
-            whole_address: gateway.filter(|_| !self.url.is_https()).map(|_| self.url.origin()),
-            is_at_head: true,
+            head: None,
         };
+        let head = Head::new(&self.aside, gateway.filter(|_| !self.url.is_https()).map(|_| self.url.origin()));
         if !self.url.is_https() {
+            socket.head = Some(head);
             return Ok(Some(Either::A(socket)));
         }
         let handshake = self.config.tls.handshake(self.config.verify_ssl, self.url.place().host);
@@ -88,7 +93,7 @@ impl Connector for Dialer {
         let mut wire = TransportAdapter::new(socket, Arc::clone(&details.current_time));
         let left = deadline.saturating_duration_since(Instant::now());
         wire.set_timeout(NextTimeout { after: left.into(), ..details.timeout });
-        Ok(Some(Either::B(Session::begin(handshake, wire, buffers())?)))
+        Ok(Some(Either::B(Session::begin(handshake, wire, buffers(), head)?)))
     }
 }
 
@@ -111,18 +116,16 @@ pub(super) struct Socket {
     cut: Arc<AtomicBool>,
     begun: Arc<AtomicBool>,
     is_put_back: bool,
-    /// What a proxy must be told of each request's address that the client leaves out: all but the path.
-    whole_address: Option<String>,
-    /// What is written next begins a request.
-    is_at_head: bool,
+    /// `None` beneath TLS, which puts it in before it encrypts.
+    head: Option<Head>,
 }
 
 impl Socket {
-    /// Writes what the client has put out, for a proxy with the whole address.
     fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let deadline = deadline(timeout);
-        let begins = std::mem::replace(&mut self.is_at_head, false);
         let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let completed = self.head.as_mut().map(|head| head.complete(output));
+        let (first, rest) = completed.unwrap_or_else(|| (Zeroizing::default(), output));
         let mut writing = Writing {
             stream: &self.stream,
             in_force: &mut self.write_timeout,
@@ -132,15 +135,8 @@ impl Socket {
             deadline,
             timeout,
         };
-        // The path follows the method and a space.
-        match (&self.whole_address, output.iter().position(|byte| *byte == b' ')) {
-            (Some(address), Some(space)) if begins => {
-                let (method, rest) = output.split_at(space + 1);
-                writing.write(&[method, address.as_bytes()].concat())?;
-                writing.write(rest)
-            }
-            _ => writing.write(output),
-        }
+        writing.write(&first)?;
+        writing.write(rest)
     }
 }
 
@@ -216,11 +212,13 @@ impl Transport for Socket {
         if self.broken.is_some() {
             return false;
         }
+        if let Some(head) = &mut self.head {
+            head.comes_next();
+        }
         if !self.is_put_back {
             self.is_put_back = true;
             return true;
         }
-        self.is_at_head = true;
         // Open is what would block. Bytes that nobody asked for, or the end, are reasons to begin anew.
         let look = rustix::net::recv(&*self.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         matches!(look, Err(rustix::io::Errno::WOULDBLOCK))

@@ -21,7 +21,12 @@ impl TlsConfig {
         let tls = Self { ca, cert, key, min_version, ..Self::default() };
         // The system's store is no file of this table: whether it can be read is found when the forwarder starts.
         if is_whole && let Err(error) = tls.read(verify_ssl && tls.ca.is_some()) {
-            keys.blame(error.key, &error.what, "a file in PEM that this user may read", problems);
+            // Without a path it may be the key itself that stands there.
+            let help = "name a file in PEM that this user may read";
+            match error.path {
+                Some(_) => keys.blame(error.key, &error.what, help, problems),
+                None => keys.blame_secret(error.key, &error.what, help, problems),
+            }
         }
         keys.finish(problems);
         tls

@@ -62,8 +62,13 @@ impl Material {
     /// Reads the files; `before` serves again where nothing has changed.
     pub(super) fn read(sources: &Sources, before: Option<&Arc<Self>>) -> Result<Arc<Self>, TlsError> {
         let read = |key: &'static str, path: &Option<PathBuf>| {
-            let read = path.as_deref().map(|path| (path, pem::bytes(path)));
-            read.map(|(path, bytes)| bytes.map_err(|what| TlsError::of(key, path, what))).transpose()
+            let Some(path) = path.as_deref() else { return Ok(None) };
+            if is_pem_itself(path) {
+                // Not shown: it may be the key.
+                let what = "holds the PEM text itself: write it into a file, and name that file here".to_owned();
+                return Err(TlsError { key, path: None, what });
+            }
+            pem::bytes(path).map(Some).map_err(|what| TlsError::of(key, path, what))
         };
         let (ca, cert, key) = (read("ca", &sources.ca)?, read("cert", &sources.cert)?, read("key", &sources.key)?);
         let system = match (&ca, sources.verify_ssl) {
@@ -159,6 +164,13 @@ fn identity(cert: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<CertifiedKey, T
         }
         Err(_) => Err(TlsError::of("cert", cert.0, "its first certificate is damaged")),
     }
+}
+
+/// No path, but what should stand in the file.
+fn is_pem_itself(path: &Path) -> bool {
+    const PATH_BYTES_MAX: usize = 4096;
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.len() > PATH_BYTES_MAX || bytes.contains(&b'\n') || memchr::memmem::find(bytes, b"-----").is_some()
 }
 
 fn digest(files: [Option<&[u8]>; 3]) -> [u8; 32] {
