@@ -54,7 +54,10 @@ impl Log for Collect {
 }
 
 /// One test at a time looks at the log, and finds in it what it did itself.
-struct Logged(#[expect(dead_code, reason = "held")] MutexGuard<'static, ()>);
+struct Logged {
+    log: &'static Mutex<String>,
+    _alone: MutexGuard<'static, ()>,
+}
 
 impl Logged {
     fn begin() -> Self {
@@ -66,15 +69,15 @@ impl Logged {
         });
         let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         LOGGED.lock().unwrap().clear();
-        Self(guard)
+        Self { log: &LOGGED, _alone: guard }
     }
 
     fn times(&self, text: &str) -> usize {
-        LOGGED.lock().unwrap().matches(text).count()
+        self.log.lock().unwrap().matches(text).count()
     }
 
     fn text(&self) -> String {
-        LOGGED.lock().unwrap().clone()
+        self.log.lock().unwrap().clone()
     }
 }
 

@@ -97,7 +97,7 @@ impl HttpError {
     }
 
     /// What went wrong while TLS was agreed upon, and in whose words: whatever it is, nothing was sent.
-    pub(super) fn of_handshake(error: ureq::Error, why: String) -> Self {
+    pub(super) fn of_handshake(error: &ureq::Error, why: String) -> Self {
         match error {
             ureq::Error::Timeout(_) => Self::new(HttpErrorKind::Unreachable, "no secure connection in time"),
             _ => Self::new(HttpErrorKind::Tls, why),

@@ -138,7 +138,7 @@ mod tests {
         aside.set(std::iter::empty()).unwrap();
         assert_eq!(completed(&mut head, b"GET /c HTTP/1.1\r\n\r\n"), "GET http://siem:1/c HTTP/1.1\r\n\r\n");
         let mut plain = Head::new(&aside, None);
-        let large = [&b"POST / HTTP/1.1\r\n\r\n"[..], &[b'x'; 100_000]].concat();
+        let large = [&b"POST / HTTP/1.1\r\n\r\n"[..], &vec![b'x'; 100_000]].concat();
         assert_eq!(completed(&mut plain, &large).as_bytes(), large);
     }
 

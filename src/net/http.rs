@@ -13,11 +13,11 @@ use ureq::http::{Response, header};
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::{Agent, Body, RequestBuilder};
 
+use super::dialer::{Dialer, ResolvedLater};
 use super::gzip::Gzip;
 use super::head::{Aside, is_public};
 use super::proxy::Gateway;
 use super::retry_after::retry_after;
-use super::socket::{Dialer, ResolvedLater};
 use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop};
 
 /// The most bytes of an answer that are kept: it is read for its reason.

@@ -17,6 +17,7 @@ mod dial;
 mod proxy;
 mod session;
 mod socket;
+mod dialer;
 #[cfg(feature = "cli")]
 #[allow(dead_code, reason = "for the command that checks a configuration")]
 mod probe;

@@ -1,6 +1,6 @@
 //! What lies between here and an endpoint, found step by step: name, connection, TLS. Nothing of HTTP is sent.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -73,17 +73,10 @@ fn look_up(place: Place<'_>, config: &HttpConfig, deadline: Instant) -> Result<V
     await_work(move || resolve(&resolver, &host, port), deadline, &Stop::new(), too_late)
 }
 
-fn shake_hands(
-    mut stream: TcpStream,
-    url: &BaseUrl,
-    config: &HttpConfig,
-    deadline: Instant,
-) -> Result<TlsSeen, HttpError> {
+fn shake_hands(stream: TcpStream, url: &BaseUrl, config: &HttpConfig, deadline: Instant) -> Result<TlsSeen, HttpError> {
     let failed = |words: String| HttpError::new(HttpErrorKind::Tls, words);
-    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    stream.set_read_timeout(Some(left)).map_err(|error| HttpError::of_connect(&error))?;
     let mut handshake = config.tls.handshake(config.verify_ssl, url.place().host).map_err(failed)?;
-    handshake.complete(&mut stream).map_err(|error| match error.kind() {
+    handshake.complete(&mut Hurried { stream, deadline }).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => failed("no secure connection in time".to_owned()),
         _ => failed(handshake.why(&error)),
     })?;
@@ -101,6 +94,38 @@ fn timed<T>(step: impl FnOnce() -> Result<T, HttpError>) -> (Result<T, String>, 
     let began = Instant::now();
     let found = step().map_err(|error| error.words().to_owned());
     (found, began.elapsed())
+}
+
+/// A stream each of whose operations ends at one deadline.
+struct Hurried {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Hurried {
+    /// A timeout of zero would be none.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Hurried {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(into)
+    }
+}
+
+impl Write for Hurried {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 #[cfg(test)]

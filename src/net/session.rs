@@ -32,7 +32,7 @@ impl Session {
     ) -> Result<Self, ureq::Error> {
         if let Err(error) = handshake.complete(&mut wire) {
             let why = handshake.why(&error);
-            return Err(HttpError::of_handshake(error.into(), why).into());
+            return Err(HttpError::of_handshake(&error.into(), why).into());
         }
         let Handshake { connection, identity, .. } = handshake;
         Ok(Self { buffers, stream: StreamOwned::new(connection, wire), identity, head, is_answered: false })

@@ -1,4 +1,4 @@
-//! One connection, and how a new one is made: the client's transport.
+//! One connection: the client's transport.
 //!
 //! The client's own transport gives every write the full timeout again, so that a peer who reads a byte now and then
 //! holds a sender for ever; this one keeps one deadline. It also saves system calls: timeouts are set when they would
@@ -7,101 +7,16 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, ShutdownHandle, Transport,
-    TransportAdapter,
-};
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use zeroize::Zeroizing;
 
 use super::config::DURATION_MAX;
-use super::dial::dial;
-use super::head::{Aside, Head};
-use super::proxy::Gateway;
-use super::session::Session;
-use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop};
-
-/// Answers at once and nothing: the client asks for every request, but a name is resolved where a connection is made.
-#[derive(Debug)]
-pub(super) struct ResolvedLater;
-
-impl resolver::Resolver for ResolvedLater {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        Ok(self.empty())
-    }
-}
-
-/// Makes connections to one destination.
-pub(super) struct Dialer {
-    pub(super) url: BaseUrl,
-    pub(super) stop: Stop,
-    /// Set by a socket whose peer closed it while we were sending.
-    pub(super) cut: Arc<AtomicBool>,
-    /// Set by a socket that was written to.
-    pub(super) begun: Arc<AtomicBool>,
-    pub(super) config: HttpConfig,
-    /// The proxy on the way.
-    pub(super) gateway: Option<Arc<Gateway>>,
-    /// Headers that the client does not see.
-    pub(super) aside: Arc<Aside>,
-}
-
-impl Connector for Dialer {
-    type Out = Either<Socket, Session>;
-
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        let deadline = deadline(details.timeout);
-        let place = self.gateway.as_ref().map_or_else(|| self.url.place(), |gateway| gateway.place());
-        let stream = dial(place, &self.config.resolver, deadline, &self.stop);
-        let stream = Arc::new(stream.map_err(|error| match &self.gateway {
-            Some(gateway) => gateway.blamed(&error),
-            None => error,
-        })?);
-        let closing: Weak<TcpStream> = Arc::downgrade(&stream);
-        let handle: Weak<dyn ShutdownHandle> = closing;
-        (details.register_shutdown)(handle).map_err(|_| HttpError::stopped_before_sending())?;
-        let gateway = self.gateway.as_ref();
-        if let Some(gateway) = gateway.filter(|_| self.url.is_https()) {
-            gateway.tunnel(&stream, self.url.place(), deadline)?;
-        }
-        let buffers = || LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        let mut socket = Socket {
-            stream,
-            buffers: buffers(),
-            read_timeout: None,
-            write_timeout: None,
-            broken: None,
-            cut: Arc::clone(&self.cut),
-            begun: Arc::clone(&self.begun),
-            is_put_back: false,
-            head: None,
-        };
-        let head = Head::new(&self.aside, gateway.filter(|_| !self.url.is_https()).map(|_| self.url.origin()));
-        if !self.url.is_https() {
-            socket.head = Some(head);
-            return Ok(Some(Either::A(socket)));
-        }
-        let handshake = self.config.tls.handshake(self.config.verify_ssl, self.url.place().host);
-        let handshake = handshake.map_err(|words| HttpError::new(HttpErrorKind::Tls, words))?;
-        let mut wire = TransportAdapter::new(socket, Arc::clone(&details.current_time));
-        let left = deadline.saturating_duration_since(Instant::now());
-        wire.set_timeout(NextTimeout { after: left.into(), ..details.timeout });
-        Ok(Some(Either::B(Session::begin(handshake, wire, buffers(), head)?)))
-    }
-}
-
-impl fmt::Debug for Dialer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").field("url", &self.url).finish_non_exhaustive()
-    }
-}
+use super::head::Head;
 
 /// One TCP connection with its buffers.
 pub(super) struct Socket {
@@ -114,6 +29,7 @@ pub(super) struct Socket {
     /// there to read; if it is not, this is the error.
     broken: Option<io::Error>,
     cut: Arc<AtomicBool>,
+    /// Set once something was written.
     begun: Arc<AtomicBool>,
     is_put_back: bool,
     /// `None` beneath TLS, which puts it in before it encrypts.
@@ -121,6 +37,31 @@ pub(super) struct Socket {
 }
 
 impl Socket {
+    /// Over a connection that stands; `cut` and `begun` are set as the fields say.
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        buffers: LazyBuffers,
+        cut: &Arc<AtomicBool>,
+        begun: &Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            stream,
+            buffers,
+            read_timeout: None,
+            write_timeout: None,
+            broken: None,
+            cut: Arc::clone(cut),
+            begun: Arc::clone(begun),
+            is_put_back: false,
+            head: None,
+        }
+    }
+
+    /// The same, with what is put into the head of each request.
+    pub(super) fn with_head(self, head: Head) -> Self {
+        Self { head: Some(head), ..self }
+    }
+
     fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let deadline = deadline(timeout);
         let output = self.buffers.output().get(..amount).unwrap_or_default();
@@ -232,7 +173,7 @@ impl fmt::Debug for Socket {
 }
 
 /// The client gives what is left until its timeout; an operation without one would end after a day.
-fn deadline(timeout: NextTimeout) -> Instant {
+pub(super) fn deadline(timeout: NextTimeout) -> Instant {
     Instant::now() + (*timeout.after).min(DURATION_MAX)
 }
 

@@ -32,8 +32,8 @@ impl Described {
             subject: shown(&certificate.subject().to_string()),
             issuer: shown(&certificate.issuer().to_string()),
             is_self_signed: certificate.subject().as_raw() == certificate.issuer().as_raw(),
-            not_before: validity.not_before.timestamp(),
-            not_after: validity.not_after.timestamp(),
+            not_before: validity.not_before.to_datetime().unix_timestamp(),
+            not_after: validity.not_after.to_datetime().unix_timestamp(),
         })
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::{ClientConnection, ResolvesClientCert, Resumption};
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ClientConfig, Error, PeerIncompatible, ProtocolVersion, SignatureScheme};
+use rustls::{AlertDescription, ClientConfig, Error, PeerIncompatible, SignatureScheme};
 
 use super::TlsVersion;
 use super::material::{Material, provider};
@@ -60,11 +60,13 @@ impl Handshake {
         }
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
             Some(Error::AlertReceived(alert)) if self.identity.is_asked() => self.identity.refused(Some(*alert)),
-            Some(Error::AlertReceived(AlertDescription::ProtocolVersion))
-            | Some(Error::PeerIncompatible(
-                PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::Tls13RequiredForQuic,
-            )) => self.too_old(),
-            Some(Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig)) => self.too_old(),
+            Some(
+                Error::AlertReceived(AlertDescription::ProtocolVersion)
+                | Error::PeerIncompatible(
+                    PeerIncompatible::ServerDoesNotSupportTls12Or13
+                    | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+                ),
+            ) => self.too_old(),
             Some(Error::AlertReceived(alert)) => {
                 format!(
                     "the server refused the handshake ({alert:?}): check its TLS settings, and that this is the right port"
@@ -94,16 +96,18 @@ impl Handshake {
     }
 
     /// What was agreed upon.
+    #[cfg(feature = "cli")]
     pub(in crate::net) fn version(&self) -> &'static str {
         match self.connection.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
-            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "unknown",
         }
     }
 
     /// The server's own certificate.
-    pub(in crate::net) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+    #[cfg(feature = "cli")]
+    pub(in crate::net) fn leaf(&self) -> Option<&rustls::pki_types::CertificateDer<'static>> {
         self.connection.peer_certificates()?.first()
     }
 }
