@@ -249,6 +249,11 @@ fn run_with_environment(scene: &Scene, proxy: &str) -> program::Ran {
 }
 
 #[test]
+fn no_proxy_is_the_default() {
+    assert_eq!((HttpConfig::default().proxy, Proxy::default()), (Proxy::none(), Proxy::none()));
+}
+
+#[test]
 fn the_environment_is_asked_only_where_the_configuration_says_so() {
     let (gateway, authority, pems) = (Gateway::new(), Authority::new("CA"), Pems::new());
     let ca = pems.write("ca.pem", authority.pem());

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use rcgen::KeyPair;
@@ -125,6 +125,7 @@ impl World {
 
 #[test]
 fn what_is_wrong_with_a_file_is_found_at_start_and_names_key_and_file() {
+    let _alone = Logged::begin();
     let (good, other) = (World::new(), Issued::self_signed("other", &[], Kind::Good));
     let (ca, cert, key) = (good.authority.pem(), std::fs::read_to_string(good.pems.path("client.pem")).unwrap(), {
         std::fs::read_to_string(good.pems.path("client.key")).unwrap()
@@ -177,6 +178,7 @@ fn what_is_wrong_with_a_file_is_found_at_start_and_names_key_and_file() {
 
 #[test]
 fn a_file_that_is_not_there_and_half_a_pair_are_found_at_start() {
+    let _alone = Logged::begin();
     for (name, key) in [("ca.pem", "ca"), ("client.pem", "cert"), ("client.key", "key")] {
         let world = World::new();
         std::fs::remove_file(world.pems.path(name)).unwrap();
@@ -197,6 +199,7 @@ fn a_file_that_is_not_there_and_half_a_pair_are_found_at_start() {
 
 #[test]
 fn every_form_of_a_key_is_read() {
+    let _alone = Logged::begin();
     let world = World::new();
     let pkcs1: Vec<u8> = RSA.split_whitespace().collect::<String>().as_bytes().chunks(2).map(hex).collect();
     // RFC 5208: a version, the algorithm's name (rsaEncryption), the key.
@@ -317,6 +320,7 @@ fn what_is_safe_is_not_warned_of() {
 /// A server that is wrong for hours charges nobody, and once it is right everything arrives.
 #[test]
 fn a_wrong_certificate_is_the_endpoints_fault_and_costs_no_event() {
+    let _alone = Logged::begin();
     let (authority, pems, letter, receiver) = (Authority::new("CA"), Pems::new(), Letter::new(), hec::receiver(&[]));
     let good = authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&good, None, BOTH), Some(receiver.address()));
@@ -341,8 +345,52 @@ fn a_wrong_certificate_is_the_endpoints_fault_and_costs_no_event() {
     assert_balanced(&sent, &receiver, &letter, &report);
 }
 
+/// Among servers behind one name some are wrong: what is delivered by way of the right ones is no evidence against what
+/// was to go by way of the wrong ones.
+#[test]
+fn no_event_is_given_up_for_a_wrong_certificate_while_others_are_delivered() {
+    let _alone = Logged::begin();
+    let (authority, pems, letter, receiver) = (Authority::new("CA"), Pems::new(), Letter::new(), hec::receiver(&[]));
+    let of = |kind| server(&authority.issue("siem", &["localhost"], kind), None, BOTH);
+    let front = Front::new(of(Kind::Good), Some(receiver.address()));
+    let mut http = config();
+    http.tls.ca = Some(pems.write("ca.pem", authority.pem()));
+    let splunk = Splunk::new(front.url(), hec::TOKEN).unwrap().http(http);
+    let forwarder = builder(splunk, &letter).batch_size(1).senders(2).start().unwrap();
+    let mut configs = vec![of(Kind::Expired); 8];
+    configs.push(of(Kind::Good));
+    front.alternate(configs);
+    let mut sent = Vec::new();
+    let mut last = (0, Instant::now());
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", forwarder.metrics());
+        sent.extend(send(&forwarder.emitter(), 2));
+        let failed = forwarder.metrics().error_counts.get("tls").copied().unwrap_or(0);
+        if failed >= 100 {
+            break;
+        }
+        // Once both senders have found the right one, they look again.
+        if last.0 != failed {
+            last = (failed, Instant::now());
+        } else if last.1.elapsed() > Duration::from_millis(100) {
+            front.hang_up();
+            last.1 = Instant::now();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(forwarder.metrics().events_sent > 0, "others were delivered meanwhile");
+    assert_eq!(forwarder.metrics().events_failed, 0);
+    front.become_another(of(Kind::Good));
+    wait_for_fates(&forwarder, sent.len());
+    let report = forwarder.drain(PATIENCE);
+    assert!(report.all_delivered(), "{report}");
+    assert_balanced(&sent, &receiver, &letter, &report);
+}
+
 #[test]
 fn what_is_left_at_the_end_says_in_the_dead_letter_what_was_wrong() {
+    let _alone = Logged::begin();
     let (letter, pems) = (Letter::new(), Pems::new());
     let front = Front::new(server(&Issued::self_signed("itself", &["localhost"], Kind::Good), None, BOTH), None);
     let mut http = config();
@@ -362,6 +410,7 @@ fn what_is_left_at_the_end_says_in_the_dead_letter_what_was_wrong() {
 /// The keys of the configuration file, with everything that they can say.
 #[test]
 fn the_program_takes_the_files_from_its_configuration_and_finds_their_mistakes_there() {
+    let _alone = Logged::begin();
     let (world, receiver): (World, Receiver) = (World::new(), hec::receiver(&[]));
     let shown = world.authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&shown, Some(&world.authority), BOTH), Some(receiver.address()));
@@ -376,6 +425,12 @@ fn the_program_takes_the_files_from_its_configuration_and_finds_their_mistakes_t
     let ran = scene.run(&[], lines(0..20));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_received(&receiver, 0..20);
+
+    // Without them it is told on standard error why nothing arrives.
+    let bare = Scene::new(&front.url(), "drain_timeout_seconds = 0.5");
+    let ran = bare.run(&[], lines(0..5));
+    assert_eq!((ran.code, bare.dead_letter().len()), (1, 5), "{ran:?}");
+    assert!(ran.stderr.contains("issued by an unknown CA, CN=CA"), "{}", ran.stderr);
 
     for (keys, expected) in [
         (keys.replace("client.key", "ca.pem"), "siem.splunk.tls.key: holds no private key, but a certificate"),

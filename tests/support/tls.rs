@@ -174,7 +174,8 @@ pub fn server(
 /// A server of TLS that hands each request on to a server of HTTP, or answers 200 itself.
 pub struct Front {
     pub address: SocketAddr,
-    config: Arc<Mutex<Arc<ServerConfig>>>,
+    /// Each connection gets the next of these, over and over.
+    configs: Arc<Mutex<Vec<Arc<ServerConfig>>>>,
     accepted: Arc<AtomicUsize>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     /// The certificates that clients showed, one a connection that came about.
@@ -186,18 +187,22 @@ impl Front {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let front = Self {
             address: listener.local_addr().unwrap(),
-            config: Arc::new(Mutex::new(config)),
+            configs: Arc::new(Mutex::new(vec![config])),
             accepted: Arc::default(),
             open: Arc::default(),
             seen: Arc::default(),
         };
-        let (config, accepted, seen) =
-            (Arc::clone(&front.config), Arc::clone(&front.accepted), Arc::clone(&front.seen));
+        let (configs, accepted, seen) =
+            (Arc::clone(&front.configs), Arc::clone(&front.accepted), Arc::clone(&front.seen));
         let open = Arc::clone(&front.open);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                accepted.fetch_add(1, Ordering::SeqCst);
-                let (config, seen) = (Arc::clone(&config.lock().unwrap()), Arc::clone(&seen));
+                let number = accepted.fetch_add(1, Ordering::SeqCst);
+                let config = {
+                    let configs = configs.lock().unwrap();
+                    Arc::clone(&configs[number % configs.len()])
+                };
+                let seen = Arc::clone(&seen);
                 let stream = stream.unwrap();
                 open.lock().unwrap().push(stream.try_clone().unwrap());
                 std::thread::spawn(move || serve(stream, config, behind, &seen));
@@ -213,7 +218,12 @@ impl Front {
 
     /// For the connections that come.
     pub fn become_another(&self, config: Arc<ServerConfig>) {
-        *self.config.lock().unwrap() = config;
+        self.alternate(vec![config]);
+    }
+
+    /// Each connection that comes gets the next of these.
+    pub fn alternate(&self, configs: Vec<Arc<ServerConfig>>) {
+        *self.configs.lock().unwrap() = configs;
     }
 
     /// Ends every connection.
