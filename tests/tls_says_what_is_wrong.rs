@@ -10,11 +10,12 @@
 #[path = "support/tls.rs"]
 mod tls;
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use siem_forward::net::{Http, HttpConfig, HttpError, HttpErrorKind, Stop, TlsVersion};
 
-use tls::{Authority, BOTH, Front, Issued, Kind, ONLY_12, ONLY_13, Pems, server};
+use tls::{Authority, BOTH, Front, Issued, Kind, ONLY_12, ONLY_13, Pems, asking, server};
 
 fn config() -> HttpConfig {
     let mut config = HttpConfig::default();
@@ -146,6 +147,46 @@ fn both_sides_show_who_they_are_and_a_client_that_is_refused_hears_why() {
         let config = with_identity(&trusting(&elsewhere, &[&others]), &pems, &good);
         assert_refused(&front.url(), &config, &["unknown CA, CN=Servers"]);
         assert_eq!(front.seen().len(), 1);
+    }
+}
+
+/// In TLS 1.3 the client is done before the server has looked: it may be in the middle of its request by then.
+#[test]
+fn a_client_that_is_refused_in_the_middle_of_its_request_hears_why() {
+    let (authority, pems) = (Authority::new("CA"), Pems::new());
+    let config = trusting(&pems, &[&authority]);
+    let shown = authority.issue("siem", &["localhost"], Kind::Good);
+    let front = Front::new(server(&shown, Some(&authority), ONLY_13), None);
+    let mut noise = vec![0; 1_000_000];
+    getrandom::fill(&mut noise).unwrap();
+    for _ in 0..10 {
+        let mut http = Http::new(&front.url().parse().unwrap(), &config, &Stop::new()).unwrap();
+        let error = http.post("/", &[], &noise).unwrap_err();
+        assert_eq!(error.kind(), HttpErrorKind::Tls, "{error}");
+        assert!(error.words().contains("demands a client certificate and none is configured"), "{error}");
+    }
+}
+
+/// A server that asked, took what it got, and then closes without a word: nobody knows whether it read the request.
+#[test]
+fn a_server_that_asks_and_hangs_up_may_have_taken_the_request() {
+    let (authority, pems) = (Authority::new("CA"), Pems::new());
+    let nameless = trusting(&pems, &[&authority]);
+    let named = with_identity(&nameless, &pems, &authority.issue("forwarder", &[], Kind::Good));
+    let shown = authority.issue("siem", &["localhost"], Kind::Good);
+    // Behind it is one who hangs up.
+    let behind = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = behind.local_addr().unwrap();
+    std::thread::spawn(move || behind.incoming().for_each(drop));
+    for versions in [ONLY_12, ONLY_13] {
+        let front = Front::new(asking(&shown, &authority, versions), Some(address));
+        for (config, expected) in
+            [(&nameless, "none is configured, and it closed"), (&named, "and closed the connection")]
+        {
+            let error = get(&front.url(), config).unwrap_err();
+            assert_eq!(error.kind(), HttpErrorKind::Reset, "{error}");
+            assert!(error.words().contains("the server asked for") && error.words().contains(expected), "{error}");
+        }
     }
 }
 

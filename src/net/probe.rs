@@ -131,8 +131,10 @@ impl Write for Hurried {
 #[cfg(test)]
 mod tests {
     use super::super::http_tests::self_signed;
-    use super::super::script::{hang, play};
+    use super::super::script::{Request, Script, hang, play, reply};
     use super::*;
+    use std::io::BufReader;
+    use std::thread;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -158,6 +160,37 @@ mod tests {
         assert_eq!((tls.subject, tls.not_after), (tls.issuer, 67_090_118_400));
         config = HttpConfig { verify_ssl: false, ..HttpConfig::default() };
         assert!(probed(&script.url, &config, PATIENCE).tls.unwrap().is_ok(), "believed, and told all the same");
+    }
+
+    /// A proxy that passes on whatever is asked of it.
+    fn tunnel() -> Script {
+        play(|client| {
+            let mut requests = BufReader::new(client.try_clone().unwrap());
+            let request = Request::read(&mut requests).unwrap();
+            let target = request.head[0].split(' ').nth(1).unwrap().to_owned();
+            let server = TcpStream::connect(target).unwrap();
+            reply(&mut &client, "200 OK", b"").unwrap();
+            let (mut back, mut from) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || drop(io::copy(&mut from, &mut back)));
+            drop(io::copy(&mut requests, &mut &server));
+        })
+    }
+
+    #[test]
+    fn through_a_proxy_the_connection_is_its_own_and_tls_the_servers() {
+        let ((script, certificate), proxy) = (self_signed(), tunnel());
+        let mut config = HttpConfig { proxy: proxy.url.parse().unwrap(), ..HttpConfig::default() };
+        config.tls.ca = Some(certificate.path().to_owned());
+        let found = probed(&script.url, &config, PATIENCE);
+        assert_eq!(found.dns, Ok(vec![proxy.url.trim_start_matches("http://").parse().unwrap()]));
+        assert_eq!(found.tcp, Some(Ok(found.dns.unwrap()[0])));
+        assert_eq!(found.tls.unwrap().unwrap().subject, "CN=rcgen self signed cert");
+        assert_eq!((script.connections(), proxy.connections()), (1, 1));
+
+        let deaf = play(|mut stream| drop(reply(&mut stream, "407 Who", b"")));
+        config.proxy = deaf.url.parse().unwrap();
+        let error = probed(&script.url, &config, PATIENCE).tls.unwrap().unwrap_err();
+        assert!(error.contains("answers http 407: it demands a user"), "{error}");
     }
 
     #[test]

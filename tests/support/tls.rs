@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 /// Who signs certificates.
@@ -150,22 +151,40 @@ pub const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12, &rustl
 pub const ONLY_12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 pub const ONLY_13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
-/// What a server shows, and whom it lets in.
+/// What a server shows, and whom alone it lets in.
 pub fn server(
     shown: &Issued,
     clients_of: Option<&Authority>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ServerConfig> {
+    configured(shown, clients_of.map(|authority| verifier(authority).build().unwrap()), versions)
+}
+
+/// A server that asks for a certificate of this authority and lets in those who have none.
+pub fn asking(
+    shown: &Issued,
+    clients_of: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
+    configured(shown, Some(verifier(clients_of).allow_unauthenticated().build().unwrap()), versions)
+}
+
+fn verifier(authority: &Authority) -> ClientCertVerifierBuilder {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der()).unwrap();
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+fn configured(
+    shown: &Issued,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions).unwrap();
-    let builder = match clients_of {
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(authority) => {
-            let mut roots = RootCertStore::empty();
-            roots.add(authority.der()).unwrap();
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let key = PrivateKeyDer::try_from(shown.key.clone()).unwrap();
     Arc::new(builder.with_single_cert(shown.chain.clone(), key).unwrap())
@@ -266,8 +285,12 @@ fn serve(
         let answer = match &mut inner {
             None => b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine".to_vec(),
             Some(inner) => {
-                inner.get_mut().write_all(&request).unwrap();
-                let Some(answer) = message(inner) else { return };
+                let answer = inner.get_mut().write_all(&request).ok().and_then(|()| message(inner));
+                let Some(answer) = answer else {
+                    // Who is behind has hung up: so do we, without a word.
+                    drop(session.get_ref().sock.shutdown(std::net::Shutdown::Both));
+                    return;
+                };
                 answer
             }
         };

@@ -128,20 +128,33 @@ impl Identity {
 
     /// What it means that a server which asked ends the connection.
     pub(in crate::net) fn refused(&self, alert: Option<AlertDescription>) -> String {
-        let said = alert.map_or_else(|| "it closed the connection".to_owned(), |alert| format!("it says {alert:?}"));
+        let Some(alert) = alert else {
+            return match &self.shown {
+                None => {
+                    "the server asked for a client certificate, none is configured, and it closed the connection \
+                         without a word: if it demands one, name it in tls.cert, with its key in tls.key"
+                }
+                Some(_) => {
+                    "the server asked for our client certificate, and closed the connection without a word: if it \
+                            refuses the one in tls.cert, its own log says why"
+                }
+            }
+            .to_owned();
+        };
+        let said = format!("it says {alert:?}");
         match (&self.shown, alert) {
             (None, _) => format!(
                 "the server demands a client certificate and none is configured ({said}): name one in tls.cert, with its \
                  key in tls.key"
             ),
-            (Some(_), Some(AlertDescription::CertificateExpired)) => {
+            (Some(_), AlertDescription::CertificateExpired) => {
                 format!("the server refuses our client certificate as expired ({said}): renew the one in tls.cert")
             }
-            (Some(_), Some(AlertDescription::UnknownCA)) => format!(
+            (Some(_), AlertDescription::UnknownCA) => format!(
                 "the server does not know the CA of our client certificate ({said}): have the one in tls.cert issued by a \
                  CA that it trusts, and put those in between behind it"
             ),
-            (Some(_), Some(AlertDescription::CertificateRequired)) => format!(
+            (Some(_), AlertDescription::CertificateRequired) => format!(
                 "the server demands a client certificate and takes the one in tls.cert for none ({said}): its key may be \
                  of a kind that the server does not know"
             ),
