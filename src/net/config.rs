@@ -61,8 +61,8 @@ impl HttpConfig {
     /// Nothing is connected to.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Tls`](super::HttpErrorKind::Tls) when a file of `tls` cannot be used or the system has no
-    /// certificates to trust; the words name key and file. [`HttpErrorKind::Unreachable`](super::HttpErrorKind::Unreachable)
+    /// [`HttpErrorKind::Tls`] when a file of `tls` cannot be used or the system has no
+    /// certificates to trust; the words name key and file. [`HttpErrorKind::Unreachable`]
     /// when the environment names a proxy that is none.
     pub fn prepare(&self, url: &BaseUrl) -> Result<(), HttpError> {
         let gateway = self.proxy.on_the_way_to(url);
