@@ -447,3 +447,29 @@ fn the_program_takes_the_files_from_its_configuration_and_finds_their_mistakes_t
         assert!(!Path::new("dead.ndjson").exists());
     }
 }
+
+/// The system's store is what the environment names, and one without a certificate is found at start.
+#[test]
+fn without_a_ca_of_its_own_the_program_trusts_the_systems_store() {
+    let _alone = Logged::begin();
+    let (authority, pems, receiver) = (Authority::new("CA"), Pems::new(), hec::receiver(&[]));
+    let shown = authority.issue("siem", &["localhost"], Kind::Good);
+    let front = Front::new(server(&shown, None, BOTH), Some(receiver.address()));
+    let run = |store: &Path| {
+        let scene = Scene::new(&front.url(), "drain_timeout_seconds = 20");
+        let (config, input) = (scene.path("siem.toml"), scene.write("input.ndjson", lines(0..20)));
+        let arguments = ["run", "--config", config.to_str().unwrap(), "--input", input.to_str().unwrap()];
+        let mut command = program::command(&arguments);
+        command.current_dir(scene.path("")).env("SSL_CERT_FILE", store).env_remove("SSL_CERT_DIR");
+        program::Running::start(command).end()
+    };
+    let ran = run(&pems.write("store.pem", authority.pem()));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_received(&receiver, 0..20);
+
+    let before = front.accepted();
+    let ran = run(&pems.path("none.pem"));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("no certificates to trust") && ran.stderr.contains("tls.ca"), "{}", ran.stderr);
+    assert_eq!(front.accepted(), before);
+}
