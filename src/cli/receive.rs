@@ -13,6 +13,7 @@ use super::progress::Progress;
 use super::signals::Ended;
 use super::{exit_code, print, tell};
 use crate::receiver::{Counts, Fault, Receiver, ReceiverConfig};
+use crate::secret::Secret;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -25,7 +26,7 @@ pub(crate) struct ReceiveArguments {
     address: IpAddr,
     /// The token to accept; without it, any is accepted
     #[arg(long)]
-    token: Option<String>,
+    token: Option<Secret>,
     /// A fault to show, may be repeated; see below
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
@@ -75,7 +76,7 @@ pub(crate) fn receive(arguments: &ReceiveArguments) -> Result<ExitCode, Failure>
     let address = SocketAddr::new(arguments.address, arguments.port);
     let config = ReceiverConfig {
         address,
-        token: arguments.token.clone(),
+        token: arguments.token.as_ref().map(|token| token.expose().to_owned()),
         faults: arguments.faults.clone(),
         ack: arguments.ack.then_some(arguments.ack_delay),
         ..ReceiverConfig::default()

@@ -172,13 +172,16 @@ impl Builder {
     /// Starts the threads.
     ///
     /// # Errors
-    /// When a setting is out of its range, the dead letter cannot be opened, or a thread cannot be started; then
-    /// nothing runs.
+    /// When a setting is out of its range, the destination cannot be used as it is configured, the dead letter cannot be
+    /// opened, or a thread cannot be started; then nothing runs.
     pub fn start(self) -> Result<Forwarder, StartError> {
         self.config.in_range()?;
         // The first reading calibrates the clock, which takes milliseconds: not at the first caller's expense.
         let _now = monotonic();
         let Self { destination, name, config } = self;
+        if config.enabled {
+            destination.prepare().map_err(StartError::Destination)?;
+        }
         let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
         let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
         let retry = RetryPolicy::new(config.retry);

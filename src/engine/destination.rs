@@ -18,6 +18,7 @@ pub(crate) trait Destination: Send + Sync {
     fn address(&self) -> String;
     fn shape(&self) -> Shape;
     fn request_timeout(&self) -> Duration;
+    fn prepare(&self) -> Result<(), String>;
     /// The batcher's loop; returns when it is done.
     fn batch(&self, seat: &BatcherSeat, handover: Sender<Parcel>);
     /// The sender's loop; returns when it is done.
@@ -42,6 +43,10 @@ impl<S: Siem> Destination for S {
 
     fn request_timeout(&self) -> Duration {
         Siem::request_timeout(self)
+    }
+
+    fn prepare(&self) -> Result<(), String> {
+        Siem::prepare(self)
     }
 
     fn batch(&self, seat: &BatcherSeat, handover: Sender<Parcel>) {

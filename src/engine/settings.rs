@@ -233,6 +233,9 @@ pub enum StartError {
         /// What it may be.
         range: &'static str,
     },
+    /// The destination cannot be used as it is configured: what is wrong and what to do.
+    #[error("{0}")]
+    Destination(String),
     /// The dead letter cannot be opened.
     #[error("the dead letter {path} cannot be opened", path = path.display())]
     DeadLetter {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Resolver;
+use super::{BaseUrl, HttpError, HttpErrorKind, Proxy, Resolver, TlsConfig};
 
 /// The longest timeout or age: a day. It keeps every deadline within its type.
 pub(super) const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,15 +16,19 @@ pub struct HttpConfig {
     pub timeout: Duration,
     /// How long name resolution, TCP and TLS may take together for a new connection; 1 ms to `timeout`. Default 5 s.
     pub connect_timeout: Duration,
-    /// Whether the server must show a certificate for its name that the system's store trusts (`SSL_CERT_FILE` and
-    /// `SSL_CERT_DIR` name another store). Default true; without, anybody on the way can read the events and the
-    /// token.
+    /// Whether the server must show a certificate for its name that `tls.ca` or the system's store trusts. Default true;
+    /// without, anybody on the way can read the events and the token.
     pub verify_ssl: bool,
+    /// Whom to trust, who we are, and how old TLS may be. Default: the system's store, nobody, TLS 1.2.
+    pub tls: TlsConfig,
+    /// Whether the way leads through an HTTP proxy. Default [`Proxy::none`]: the environment is not asked.
+    pub proxy: Proxy,
     /// How bodies are compressed. Default [`Compression::Gzip`].
     pub compression: Compression,
     /// Bodies of fewer bytes are sent as they are, since compressing would not pay. Default 1,024.
     pub compression_bytes_min: usize,
-    /// Who finds the addresses of the host, anew for each connection. Default: the system.
+    /// Who finds the addresses of the host, anew for each connection; through a proxy, those of the
+    /// proxy. Default: the system.
     pub resolver: Resolver,
 }
 
@@ -34,6 +38,8 @@ impl Default for HttpConfig {
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             verify_ssl: true,
+            tls: TlsConfig::default(),
+            proxy: Proxy::none(),
             compression: Compression::Gzip,
             compression_bytes_min: 1024,
             resolver: Resolver::default(),
@@ -49,6 +55,38 @@ impl HttpConfig {
     }
 }
 
+impl HttpConfig {
+    /// Reads the files that connections to `url` will need, so that a mistake in one is found when a forwarder starts
+    /// ([`Siem::prepare`](crate::Siem::prepare)) and not at the first event, and logs a warning of what is dangerous.
+    /// Nothing is connected to.
+    ///
+    /// # Errors
+    /// [`HttpErrorKind::Tls`] when a file of `tls` cannot be used or the system has no
+    /// certificates to trust; the words name key and file. [`HttpErrorKind::Unreachable`]
+    /// when the environment names a proxy that is none.
+    pub fn prepare(&self, url: &BaseUrl) -> Result<(), HttpError> {
+        let gateway = self.proxy.on_the_way_to(url);
+        gateway.map_err(|words| HttpError::new(HttpErrorKind::Unreachable, words))?;
+        if !url.is_https() {
+            if self.tls != TlsConfig::default() {
+                log::warn!("tls has no effect: the URL {url} is http, anybody on the way can read events and token");
+            }
+            return Ok(());
+        }
+        self.tls.read(self.verify_ssl).map_err(|error| HttpError::new(HttpErrorKind::Tls, error.to_string()))?;
+        if !self.verify_ssl {
+            log::warn!(
+                "verify_ssl = false: anybody on the way to {url} can pass for it, and read events and token; name the CA \
+                 or the certificate of the server in tls.ca instead"
+            );
+        }
+        for doubt in self.tls.doubts() {
+            log::warn!("{doubt}");
+        }
+        Ok(())
+    }
+}
+
 #[cfg(feature = "cli")]
 impl HttpConfig {
     /// Takes the keys of HTTP out of a pipeline's table; an absent key is its default.
@@ -59,10 +97,13 @@ impl HttpConfig {
         let timeout = table.take_seconds("timeout_seconds", 0.001..=day, problems).unwrap_or(default.timeout);
         let connect_timeout = table.take_seconds("connect_timeout_seconds", 0.001..=day, problems);
         let bytes_min = table.take_bytes("compression_bytes_min", 0..=1_000_000_000, problems);
+        let verify_ssl = table.take_bool("verify_ssl", problems).unwrap_or(default.verify_ssl);
         Self {
             timeout,
             connect_timeout: connect_timeout.unwrap_or(default.connect_timeout),
-            verify_ssl: table.take_bool("verify_ssl", problems).unwrap_or(default.verify_ssl),
+            verify_ssl,
+            tls: TlsConfig::of_table(table, verify_ssl, problems),
+            proxy: Proxy::of_table(table, problems),
             compression: table.take_choice("compression", &compression, problems).unwrap_or_default(),
             compression_bytes_min: bytes_min
                 .and_then(|bytes| usize::try_from(bytes).ok())

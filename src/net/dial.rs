@@ -13,22 +13,47 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, select};
 
-use super::{BaseUrl, HttpError, HttpErrorKind, Resolver, Stop};
+use super::{HttpError, HttpErrorKind, Resolver, Stop};
 
-/// Connects to the URL's host and port before `deadline`.
-pub(super) fn dial(url: &BaseUrl, resolver: &Resolver, deadline: Instant, stop: &Stop) -> Result<TcpStream, HttpError> {
-    let (done, made) = bounded(1);
+/// Connects to a host and port before `deadline`.
+pub(super) fn dial(to: Place<'_>, resolver: &Resolver, deadline: Instant, stop: &Stop) -> Result<TcpStream, HttpError> {
     let is_resolved = Arc::new(AtomicBool::new(false));
-    let (host, port) = (url.bare_host().to_owned(), url.port());
+    let (host, port) = (to.host.to_owned(), to.port);
     let (resolver, resolved) = (resolver.clone(), Arc::clone(&is_resolved));
     let work = move || {
-        let connected = resolve(&resolver, &host, port).and_then(|addresses| {
+        resolve(&resolver, &host, port).and_then(|addresses| {
             // Relaxed: it only chooses the word for a timeout.
             resolved.store(true, Ordering::Relaxed);
             connect(&addresses, deadline)
-        });
-        // Nobody waits any more: the connection closes here.
-        drop(done.send(connected));
+        })
+    };
+    await_work(work, deadline, stop, || {
+        if is_resolved.load(Ordering::Relaxed) {
+            HttpError::new(HttpErrorKind::Unreachable, "no connection in time")
+        } else {
+            HttpError::new(HttpErrorKind::Dns, "the name did not resolve in time")
+        }
+    })
+}
+
+/// A host, without brackets, and a port.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+}
+
+/// Does it on a thread of its own, and waits no longer than until `deadline` or the stop.
+pub(super) fn await_work<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HttpError> + Send + 'static,
+    deadline: Instant,
+    stop: &Stop,
+    too_late: impl FnOnce() -> HttpError,
+) -> Result<T, HttpError> {
+    let (done, made) = bounded(1);
+    let work = move || {
+        // Nobody waits any more: a connection closes here.
+        drop(done.send(work()));
     };
     let spawned = thread::Builder::new().name("siem-connect".to_owned()).spawn(work);
     spawned.map_err(|error| HttpError::new(HttpErrorKind::Unreachable, error.to_string()))?;
@@ -37,15 +62,11 @@ pub(super) fn dial(url: &BaseUrl, resolver: &Resolver, deadline: Instant, stop: 
         recv(made) -> connected => connected
             .unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Unreachable, "the connecting thread ended"))),
         recv(stop.receiver()) -> _ => Err(HttpError::stopped_before_sending()),
-        default(left(deadline)) => Err(if is_resolved.load(Ordering::Relaxed) {
-            HttpError::new(HttpErrorKind::Unreachable, "no connection in time")
-        } else {
-            HttpError::new(HttpErrorKind::Dns, "the name did not resolve in time")
-        }),
+        default(left(deadline)) => Err(too_late()),
     }
 }
 
-fn resolve(resolver: &Resolver, host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpError> {
+pub(super) fn resolve(resolver: &Resolver, host: &str, port: u16) -> Result<Vec<SocketAddr>, HttpError> {
     match resolver.resolve(host, port) {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
         Ok(_) => Err(HttpError::new(HttpErrorKind::Dns, format!("{host} has no address"))),
@@ -54,7 +75,7 @@ fn resolve(resolver: &Resolver, host: &str, port: u16) -> Result<Vec<SocketAddr>
 }
 
 /// Tries each address in the resolver's order. Each gets half of the time that is left, the last one all of it.
-fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, HttpError> {
+pub(super) fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, HttpError> {
     let mut first_error = None;
     for (index, address) in addresses.iter().enumerate() {
         let is_last = index + 1 == addresses.len();
@@ -90,6 +111,7 @@ mod tests {
     use crate::net::{Http, HttpConfig};
 
     const NAMED: &str = "http://siem.test:8088";
+    const PLACE: Place<'_> = Place { host: "siem.test", port: 8088 };
 
     /// What a name stands for, as the test says at each moment, and how often it was asked.
     #[derive(Clone, Default)]
@@ -189,14 +211,14 @@ mod tests {
         let (resolver, _release, _entered) = hanging();
         let began = Instant::now();
         let deadline = began + Duration::from_millis(100);
-        let error = dial(&NAMED.parse().unwrap(), &resolver, deadline, &Stop::new()).unwrap_err();
+        let error = dial(PLACE, &resolver, deadline, &Stop::new()).unwrap_err();
         assert_eq!(error.kind(), HttpErrorKind::Dns);
         assert!(began.elapsed() >= Duration::from_millis(100) && began.elapsed() < Duration::from_secs(1));
 
         let (resolver, _release, entered) = hanging();
         let (stop, deadline) = (Stop::new(), Instant::now() + Duration::from_secs(60));
         let theirs = stop.clone();
-        let caller = thread::spawn(move || dial(&NAMED.parse().unwrap(), &resolver, deadline, &theirs).map(drop));
+        let caller = thread::spawn(move || dial(PLACE, &resolver, deadline, &theirs).map(drop));
         entered.recv().unwrap();
         stop.stop();
         let stopped = Instant::now();

@@ -55,6 +55,11 @@ impl HttpError {
         Self::new(HttpErrorKind::Unreachable, "stopped before anything was sent")
     }
 
+    /// The client's words repeat the address or the header, either of which may be a secret.
+    pub(super) fn forbidden() -> Self {
+        Self::new(HttpErrorKind::Request, "the path or a header holds a character that HTTP forbids")
+    }
+
     pub(super) fn stopped() -> Self {
         Self::new(HttpErrorKind::Stopped, "the forwarder is stopping")
     }
@@ -82,10 +87,7 @@ impl HttpError {
                 return Self::new(HttpErrorKind::Timeout, format!("no full answer in time ({})", phase_name(phase)));
             }
             ureq::Error::Io(error) => kind_of_io(&error),
-            // The client's words repeat the address, whose path may be a secret.
-            ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
-                return Self::new(HttpErrorKind::Request, "the path or a header holds a character that HTTP forbids");
-            }
+            ureq::Error::Http(_) | ureq::Error::BadUri(_) => return Self::forbidden(),
             ureq::Error::HostNotFound => HttpErrorKind::Dns,
             ureq::Error::ConnectionFailed => HttpErrorKind::Unreachable,
             ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => HttpErrorKind::Tls,
@@ -94,13 +96,11 @@ impl HttpError {
         Self::new(kind, words)
     }
 
-    /// What went wrong while TLS was agreed upon: whatever it is, nothing was sent.
-    pub(super) fn of_handshake(error: ureq::Error) -> Self {
+    /// What went wrong while TLS was agreed upon, and in whose words: whatever it is, nothing was sent.
+    pub(super) fn of_handshake(error: &ureq::Error, why: String) -> Self {
         match error {
             ureq::Error::Timeout(_) => Self::new(HttpErrorKind::Unreachable, "no secure connection in time"),
-            // Words of rustls, without the wrapping.
-            ureq::Error::Io(error) => Self::new(HttpErrorKind::Tls, error.to_string()),
-            error => Self::new(HttpErrorKind::Tls, error.to_string()),
+            _ => Self::new(HttpErrorKind::Tls, why),
         }
     }
 

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ureq::http::{Response, header};
-use ureq::tls::TlsConfig;
 use ureq::typestate::{WithBody, WithoutBody};
-use ureq::unversioned::transport::RustlsConnector;
 use ureq::{Agent, Body, RequestBuilder};
 
+use super::dialer::{Dialer, ResolvedLater};
 use super::gzip::Gzip;
+use super::head::{Aside, is_public};
+use super::proxy::Gateway;
 use super::retry_after::retry_after;
-use super::socket::{Dialer, ResolvedLater};
-use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, tls};
+use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop};
 
 /// The most bytes of an answer that are kept: it is read for its reason.
 const BODY_KEPT_MAX: usize = 64 * 1024;
@@ -47,6 +47,10 @@ pub struct Http {
     agent: Agent,
     base: BaseUrl,
     config: HttpConfig,
+    /// The proxy that every request is handed to.
+    gateway: Option<Arc<Gateway>>,
+    /// Headers that the client does not see.
+    aside: Arc<Aside>,
     gzip: Gzip,
     /// What is read of an answer at a time.
     scratch: Vec<u8>,
@@ -83,39 +87,37 @@ impl Answer {
 impl Http {
     /// A client for the addresses under `base`. Connects at the first request.
     ///
-    /// Redirects are not followed and proxies of the environment not used: neither may learn the token.
+    /// Redirects are not followed, and a proxy of the environment is used only where the configuration says so: neither
+    /// may learn the token.
     ///
     /// # Errors
-    /// [`HttpErrorKind::Tls`] when the system has no certificates to trust, [`HttpErrorKind::Unreachable`] once stopped.
+    /// [`HttpErrorKind::Unreachable`] once stopped, and where the environment names a proxy that is none.
     pub fn new(base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
-        let tls = if base.is_https() { tls::config(config.verify_ssl)? } else { tls::unused() };
-        Self::with_tls(base, config, stop, tls)
-    }
-
-    pub(super) fn with_tls(
-        base: &BaseUrl,
-        config: &HttpConfig,
-        stop: &Stop,
-        tls: TlsConfig,
-    ) -> Result<Self, HttpError> {
         if stop.is_stopped() {
             return Err(HttpError::stopped_before_sending());
         }
         let config = config.clone().in_range();
         let (cut, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let aside = Arc::new(Aside::default());
+        let gateway = config.proxy.on_the_way_to(base);
+        let gateway = gateway.map_err(|words| HttpError::new(HttpErrorKind::Unreachable, words))?;
         let dialer = Dialer {
+            gateway: gateway.clone(),
+            aside: Arc::clone(&aside),
             url: base.clone(),
-            resolver: config.resolver.clone(),
+            config: config.clone(),
             stop: stop.clone(),
             cut: Arc::clone(&cut),
             begun: Arc::clone(&begun),
-            tls: RustlsConnector::default(),
         };
-        let agent = Agent::with_parts(agent_config(&config, tls), dialer, ResolvedLater);
+        let agent = Agent::with_parts(agent_config(&config), dialer, ResolvedLater);
         let stopped = agent.clone();
         let interrupt = stop.on_stop(move || stopped.shutdown());
         Ok(Self {
             agent,
+            // Through a tunnel it was shown when the tunnel was asked for.
+            gateway: gateway.filter(|_| !base.is_https()),
+            aside,
             base: base.clone(),
             config,
             gzip: Gzip::new(),
@@ -155,8 +157,8 @@ impl Http {
             _ => None,
         };
         let mut request: RequestBuilder<WithBody> = self.agent.post(self.base.join(path));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        for (name, value) in put_aside(&self.aside, headers, self.gateway.as_deref())? {
+            request = request.header(name, value);
         }
         let response = match compressed {
             Some(compressed) => request.header(header::CONTENT_ENCODING, "gzip").send(compressed),
@@ -171,8 +173,8 @@ impl Http {
     /// When there is no answer. Any status is an answer.
     pub fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Result<Answer, HttpError> {
         let mut request: RequestBuilder<WithoutBody> = self.agent.get(self.base.join(path));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        for (name, value) in put_aside(&self.aside, headers, self.gateway.as_deref())? {
+            request = request.header(name, value);
         }
         let response = request.call();
         self.answer(response)
@@ -183,6 +185,10 @@ impl Http {
         let (is_cut, is_begun) = (self.cut.swap(false, Ordering::Relaxed), self.begun.swap(false, Ordering::Relaxed));
         let answer = response.map_err(HttpError::of_exchange).and_then(|response| self.read(response));
         match answer {
+            // Only a proxy says this: the destination never saw the request.
+            Ok(answer) if answer.status == 407 && self.gateway.is_some() => {
+                Err(self.gateway.as_ref().map_or_else(HttpError::stopped, |gateway| gateway.refusal(407)))
+            }
             // It closed while we were sending: its refusal is believed, its thanks are not.
             Ok(answer) if is_cut && answer.status < 400 => {
                 Err(HttpError::new(HttpErrorKind::Reset, "closed while the body was being sent"))
@@ -225,10 +231,21 @@ impl fmt::Debug for Http {
     }
 }
 
+/// Keeps from the client what it must not see, and gives back what it may.
+fn put_aside<'a>(
+    aside: &Aside,
+    headers: &'a [(&'a str, &'a str)],
+    gateway: Option<&Gateway>,
+) -> Result<impl Iterator<Item = (&'a str, &'a str)>, HttpError> {
+    let headers = headers.iter().copied();
+    let to_the_gateway = gateway.and_then(|gateway| Some(("Proxy-Authorization", gateway.authorization()?)));
+    aside.set(headers.clone().filter(|(name, _)| !is_public(name)).chain(to_the_gateway))?;
+    Ok(headers.filter(|(name, _)| is_public(name)))
+}
+
 /// One timeout for all phases, the resolution's and the body's included: each phase gets what is left of it.
-fn agent_config(config: &HttpConfig, tls: TlsConfig) -> ureq::config::Config {
+fn agent_config(config: &HttpConfig) -> ureq::config::Config {
     Agent::config_builder()
-        .tls_config(tls)
         .timeout_global(Some(config.timeout))
         .timeout_connect(Some(config.connect_timeout))
         .http_status_as_error(false)

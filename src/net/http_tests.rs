@@ -9,11 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use ureq::tls::{Certificate, RootCerts};
 
 use super::dial::dial;
+use super::proxy::base64;
 use super::script::{self, Request, Script, hang, play, reply, serve};
-use super::{Compression, Http, HttpConfig, HttpErrorKind, Resolver, Stop, tls};
+use super::{BaseUrl, Compression, Http, HttpConfig, HttpErrorKind, Resolver, Stop};
 
 fn config(timeout_ms: u64) -> HttpConfig {
     let timeout = Duration::from_millis(timeout_ms);
@@ -203,9 +203,9 @@ fn a_connect_without_an_answer_ends_at_its_own_timeout_and_at_a_stop() {
     assert_ends_at(300, began);
 
     let stop = Stop::new();
-    let (theirs, address) = (stop.clone(), url.parse().unwrap());
+    let (theirs, url) = (stop.clone(), url.parse::<BaseUrl>().unwrap());
     let deadline = Instant::now() + Duration::from_secs(30);
-    let caller = thread::spawn(move || dial(&address, &Resolver::default(), deadline, &theirs).map(drop));
+    let caller = thread::spawn(move || dial(url.place(), &Resolver::default(), deadline, &theirs).map(drop));
     stop.stop();
     let stopped = Instant::now();
     let error = caller.join().unwrap().unwrap_err();
@@ -349,10 +349,9 @@ fn a_refusal_in_the_middle_of_the_body_is_heard_and_thanks_are_not_believed() {
     assert_eq!(error.kind(), HttpErrorKind::Reset);
 }
 
-/// A server of TLS with a certificate for `localhost` that it signed itself, and that certificate.
-fn self_signed() -> (Script, Certificate<'static>) {
+/// A server of TLS with a certificate for `localhost` that it signed itself, and that certificate in a file.
+pub(super) fn self_signed() -> (Script, tempfile::NamedTempFile) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = Certificate::from_der(made.cert.der()).to_owned();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let server = rustls::ServerConfig::builder_with_provider(provider)
@@ -371,7 +370,10 @@ fn self_signed() -> (Script, Certificate<'static>) {
         }
     });
     let url = script.url.replace("http://127.0.0.1", "https://localhost");
-    (Script { url, ..script }, certificate)
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let text = base64(made.cert.der());
+    write!(file, "-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n").unwrap();
+    (Script { url, ..script }, file)
 }
 
 #[test]
@@ -380,7 +382,7 @@ fn a_certificate_is_verified_unless_told_otherwise() {
     let body = noise(300_000);
     let refused = client(&script.url, &config(5000)).post("/", &[], &body).unwrap_err();
     assert_eq!(refused.kind(), HttpErrorKind::Tls);
-    assert!(refused.words().contains("UnknownIssuer"), "{refused}");
+    assert!(refused.words().contains("self-signed"), "{refused}");
 
     let plain = HttpConfig { compression: Compression::None, ..config(5000) };
     let mut careless = client(&script.url, &HttpConfig { verify_ssl: false, ..plain.clone() });
@@ -391,10 +393,10 @@ fn a_certificate_is_verified_unless_told_otherwise() {
     }
     assert_eq!(script.connections() - before, 1);
 
-    let trusting = || tls::trusting(RootCerts::new_with_certs(std::slice::from_ref(&certificate)), true);
-    let connect = |url: &str| Http::with_tls(&url.parse().unwrap(), &plain, &Stop::new(), trusting()).unwrap();
-    assert_eq!(connect(&script.url).post("/", &[], b"hello").unwrap().body, b"hello");
-    let misnamed = connect(&script.url.replace("localhost", "127.0.0.1")).post("/", &[], b"").unwrap_err();
+    let mut trusting = plain;
+    trusting.tls.ca = Some(certificate.path().to_owned());
+    assert_eq!(client(&script.url, &trusting).post("/", &[], b"hello").unwrap().body, b"hello");
+    let misnamed = client(&script.url.replace("localhost", "127.0.0.1"), &trusting).post("/", &[], b"").unwrap_err();
     assert_eq!(misnamed.kind(), HttpErrorKind::Tls);
 }
 

@@ -7,13 +7,20 @@ mod config;
 mod error;
 mod gzip;
 mod retry_after;
+mod head;
 mod http;
 mod resolver;
 mod stop;
 mod tls;
 mod url;
 mod dial;
+mod proxy;
+mod session;
 mod socket;
+mod dialer;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "for the command that checks a configuration")]
+mod probe;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
@@ -22,6 +29,11 @@ pub(crate) mod script;
 pub use config::{Compression, HttpConfig};
 pub use error::{HttpError, HttpErrorKind};
 pub use http::{Answer, Http};
+#[cfg(feature = "cli")]
+#[allow(unused_imports, reason = "for the command that checks a configuration")]
+pub(crate) use probe::{Probe, TlsSeen, probe};
+pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
+pub use tls::{TlsConfig, TlsVersion};
 pub use url::{BaseUrl, InvalidUrl};

@@ -1,4 +1,4 @@
-//! One connection, and how a new one is made: the client's transport.
+//! One connection: the client's transport.
 //!
 //! The client's own transport gives every write the full timeout again, so that a peer who reads a byte now and then
 //! holds a sender for ever; this one keeps one deadline. It also saves system calls: timeouts are set when they would
@@ -7,71 +7,16 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, ShutdownHandle, Transport,
-};
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
+use zeroize::Zeroizing;
 
 use super::config::DURATION_MAX;
-use super::dial::dial;
-use super::{BaseUrl, HttpError, Resolver, Stop};
-
-/// Answers at once and nothing: the client asks for every request, but a name is resolved where a connection is made.
-#[derive(Debug)]
-pub(super) struct ResolvedLater;
-
-impl resolver::Resolver for ResolvedLater {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        Ok(self.empty())
-    }
-}
-
-/// Makes connections to one destination.
-pub(super) struct Dialer {
-    pub(super) url: BaseUrl,
-    pub(super) resolver: Resolver,
-    pub(super) stop: Stop,
-    /// Set by a socket whose peer closed it while we were sending.
-    pub(super) cut: Arc<AtomicBool>,
-    /// Set by a socket that was written to.
-    pub(super) begun: Arc<AtomicBool>,
-    pub(super) tls: RustlsConnector,
-}
-
-impl Connector for Dialer {
-    type Out = <RustlsConnector as Connector<Socket>>::Out;
-
-    fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        let stream = Arc::new(dial(&self.url, &self.resolver, deadline(details.timeout), &self.stop)?);
-        let closing: Weak<TcpStream> = Arc::downgrade(&stream);
-        let handle: Weak<dyn ShutdownHandle> = closing;
-        (details.register_shutdown)(handle).map_err(|_| HttpError::stopped_before_sending())?;
-        let socket = Socket {
-            stream,
-            buffers: LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size()),
-            read_timeout: None,
-            write_timeout: None,
-            broken: None,
-            cut: Arc::clone(&self.cut),
-            begun: Arc::clone(&self.begun),
-            is_put_back: false,
-        };
-        self.tls.connect(details, Some(socket)).map_err(|error| HttpError::of_handshake(error).into())
-    }
-}
-
-impl fmt::Debug for Dialer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dialer").field("url", &self.url).finish_non_exhaustive()
-    }
-}
+use super::head::Head;
 
 /// One TCP connection with its buffers.
 pub(super) struct Socket {
@@ -84,27 +29,83 @@ pub(super) struct Socket {
     /// there to read; if it is not, this is the error.
     broken: Option<io::Error>,
     cut: Arc<AtomicBool>,
+    /// Set once something was written.
     begun: Arc<AtomicBool>,
     is_put_back: bool,
+    /// `None` beneath TLS, which puts it in before it encrypts.
+    head: Option<Head>,
 }
 
 impl Socket {
+    /// Over a connection that stands; `cut` and `begun` are set as the fields say.
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        buffers: LazyBuffers,
+        cut: &Arc<AtomicBool>,
+        begun: &Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            stream,
+            buffers,
+            read_timeout: None,
+            write_timeout: None,
+            broken: None,
+            cut: Arc::clone(cut),
+            begun: Arc::clone(begun),
+            is_put_back: false,
+            head: None,
+        }
+    }
+
+    /// The same, with what is put into the head of each request.
+    pub(super) fn with_head(self, head: Head) -> Self {
+        Self { head: Some(head), ..self }
+    }
+
     fn write(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         let deadline = deadline(timeout);
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let completed = self.head.as_mut().map(|head| head.complete(output));
+        let (first, rest) = completed.unwrap_or_else(|| (Zeroizing::default(), output));
+        let mut writing = Writing {
+            stream: &self.stream,
+            in_force: &mut self.write_timeout,
+            broken: &mut self.broken,
+            cut: &self.cut,
+            is_first: true,
+            deadline,
+            timeout,
+        };
+        writing.write(&first)?;
+        writing.write(rest)
+    }
+}
+
+/// One write, in as many pieces as it takes.
+struct Writing<'a> {
+    stream: &'a TcpStream,
+    in_force: &'a mut Option<Duration>,
+    broken: &'a mut Option<io::Error>,
+    cut: &'a AtomicBool,
+    is_first: bool,
+    deadline: Instant,
+    timeout: NextTimeout,
+}
+
+impl Writing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ureq::Error> {
         let mut sent = 0;
-        let mut is_first = true;
-        while let Some(rest) = self.buffers.output().get(sent..amount).filter(|rest| !rest.is_empty()) {
-            let left = left(deadline, timeout)?;
-            arm(&mut self.write_timeout, left, is_first, |limit| self.stream.set_write_timeout(limit))?;
-            is_first = false;
-            match (&*self.stream).write(rest) {
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty() && self.broken.is_none()) {
+            let left = left(self.deadline, self.timeout)?;
+            arm(self.in_force, left, self.is_first, |limit| self.stream.set_write_timeout(limit))?;
+            self.is_first = false;
+            match (&mut &*self.stream).write(rest) {
                 Ok(written) => sent += written,
                 Err(error) if is_to_be_tried_again(&error) => {}
                 Err(error) if is_closed_by_the_peer(&error) => {
-                    self.broken = Some(error);
+                    *self.broken = Some(error);
                     // Relaxed: read on this thread, after this call.
                     self.cut.store(true, Ordering::Relaxed);
-                    return Ok(());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -152,6 +153,9 @@ impl Transport for Socket {
         if self.broken.is_some() {
             return false;
         }
+        if let Some(head) = &mut self.head {
+            head.comes_next();
+        }
         if !self.is_put_back {
             self.is_put_back = true;
             return true;
@@ -169,7 +173,7 @@ impl fmt::Debug for Socket {
 }
 
 /// The client gives what is left until its timeout; an operation without one would end after a day.
-fn deadline(timeout: NextTimeout) -> Instant {
+pub(super) fn deadline(timeout: NextTimeout) -> Instant {
     Instant::now() + (*timeout.after).min(DURATION_MAX)
 }
 

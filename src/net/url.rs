@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use ureq::http::Uri;
 
+use super::dial::Place;
+
 /// The base of a destination's addresses, such as `https://splunk.example:8088`.
 ///
 /// ```
@@ -46,8 +48,14 @@ impl BaseUrl {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
-    pub(super) fn port(&self) -> u16 {
-        self.port
+    /// All of it that stands before the path.
+    pub(super) fn origin(&self) -> String {
+        let whole = self.to_string();
+        whole.strip_suffix(&self.prefix).unwrap_or(&whole).to_owned()
+    }
+
+    pub(super) fn place(&self) -> Place<'_> {
+        Place { host: self.bare_host(), port: self.port }
     }
 
     fn default_port(is_https: bool) -> u16 {
@@ -134,7 +142,7 @@ mod tests {
         let url: BaseUrl = "http://[::1]/proxy/splunk//".parse().unwrap();
         assert_eq!(url.join("/x"), "http://[::1]/proxy/splunk/x");
         assert_eq!("http://siem".parse::<BaseUrl>().unwrap().join(".evil.example"), "http://siem/.evil.example");
-        assert_eq!((url.bare_host(), url.port()), ("::1", 80));
+        assert_eq!((url.place().host, url.place().port), ("::1", 80));
         assert_eq!("https://a:443".parse::<BaseUrl>().unwrap().to_string(), "https://a");
     }
 

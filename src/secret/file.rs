@@ -46,6 +46,27 @@ impl SecretFile {
     }
 }
 
+/// What is to be said of a file with a secret that everybody on this machine can read.
+pub(crate) fn exposure(path: &Path) -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        let mode = metadata.permissions().mode() & 0o777;
+        (mode & 0o004 != 0).then(|| {
+            let path = path.display();
+            format!(
+                "{path} holds a secret and can be read by everybody on this machine (mode {mode:03o}): chmod 600 {path}"
+            )
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-pub(crate) use file::SecretFile;
+pub(crate) use file::{SecretFile, exposure};
 
 /// No token is longer; something larger was named by mistake.
 const SECRET_BYTES_MAX: usize = 64 * 1024;

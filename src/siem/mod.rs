@@ -51,6 +51,15 @@ pub trait Siem: Send + Sync + 'static {
         Duration::from_secs(35)
     }
 
+    /// Looks at what it needs, as far as no network is needed for it, and warns of what is dangerous: called once, when a
+    /// forwarder starts. Default: nothing.
+    ///
+    /// # Errors
+    /// What is wrong and what to do, without secrets; then the forwarder does not start.
+    fn prepare(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Makes a connection. Called on the sender's thread, before the first batch and again when the last one is old
     /// enough, had no answer, was refused ([`Verdict::Halt`]) or panicked; and on the health monitor's.
     ///

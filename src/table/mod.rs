@@ -78,6 +78,11 @@ impl<'t> Table<'t> {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// Whether a table stands there, and was not taken yet.
+    pub(crate) fn holds_table(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key && matches!(entry.value, Some(DeValue::Table(_))))
+    }
+
     /// Records a problem where a key is missing; `example` shows how it is written.
     pub(crate) fn require(&mut self, key: &'static str, example: &str, problems: &mut Problems) {
         self.ask(key);

@@ -133,7 +133,7 @@ fn show(line: &str, marked: &Span, excerpt: Excerpt) -> Shown {
     let hidden = hidden_from(line, excerpt);
     let mut text: Vec<char> = Vec::new();
     let (mut column, mut width) = (0, 0);
-    let mut quote = None;
+    let (mut quote, mut is_comment) = (None, false);
     for (at, char) in line.char_indices() {
         let is_marked = marked.contains(&at);
         column += usize::from(at < marked.start);
@@ -144,7 +144,10 @@ fn show(line: &str, marked: &Span, excerpt: Excerpt) -> Shown {
             None if char == '"' || char == '\'' => Some(char),
             open => open,
         };
+        is_comment |= char == '#' && quote.is_none();
         let hide = match excerpt {
+            // A comment is no part of any problem, and may hold last year's secret.
+            _ if is_comment => char.is_alphanumeric(),
             Excerpt::Open => quoted && !is_marked,
             Excerpt::Secret => quoted || is_marked && char.is_alphanumeric(),
             Excerpt::Syntax => at >= hidden && char.is_alphanumeric(),

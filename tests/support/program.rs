@@ -96,6 +96,11 @@ impl Running {
         wait_until(|| self.stderr.text.lock().unwrap().contains(text));
     }
 
+    /// What it has said on standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text.lock().unwrap().clone()
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

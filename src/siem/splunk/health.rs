@@ -72,10 +72,6 @@ fn unreachable(splunk: &Splunk, error: &HttpError) -> String {
         HttpErrorKind::Refused => "; check the port (8088 by default) and that HTTP Event Collector is enabled",
         HttpErrorKind::Dns => "; check the host's name",
         HttpErrorKind::Unreachable | HttpErrorKind::Timeout => "; check the address and the firewalls on the way",
-        HttpErrorKind::Tls => {
-            "; check that the port speaks https, and name the certificate's issuer in SSL_CERT_FILE or set verify_ssl \
-             to false"
-        }
         HttpErrorKind::Reset | HttpErrorKind::Garbage if !splunk.url.is_https() => {
             "; check whether the port speaks https"
         }

@@ -196,6 +196,13 @@ impl Siem for Splunk {
         self.http.connect_timeout + self.http.timeout
     }
 
+    fn prepare(&self) -> Result<(), String> {
+        if let Some(doubt) = self.token.doubt() {
+            log::warn!("{doubt}");
+        }
+        self.http.prepare(&self.url).map_err(|error| error.words().to_owned())
+    }
+
     fn connect(&self, stop: &Stop) -> Result<SplunkConnection, Verdict> {
         let http = Http::new(&self.url, &self.http, stop).map_err(|error| Verdict::retry(error.into()))?;
         Ok(SplunkConnection {

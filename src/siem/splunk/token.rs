@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::{SplunkError, bare};
-use crate::secret::{Secret, SecretFile};
+use crate::secret::{Secret, SecretFile, exposure};
 use crate::siem::{Cause, CauseKind, Verdict};
 
 /// Where the token comes from, and what it is now.
@@ -42,6 +42,11 @@ impl Token {
 
     fn of(file: Option<SecretFile>, token: Secret) -> Self {
         Self { file, reading: Mutex::new(()), current: Mutex::new(Arc::new(Authorization::of(token))) }
+    }
+
+    /// What is to be told of its file once at start.
+    pub(super) fn doubt(&self) -> Option<String> {
+        exposure(self.file.as_ref()?.path())
     }
 
     /// The one that was read last.
