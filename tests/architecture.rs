@@ -11,7 +11,7 @@ const FORBIDDEN_NAMES: [&str; 7] = ["util", "utils", "common", "manager", "helpe
 /// Who may look at the wall clock, and what for. Ages, deadlines and waits are monotonic: a step of the clock moves none.
 const WALL_CLOCK: [(&str, &str); 12] = [
     ("cli/log.rs", "a line of the log says when"),
-    ("dead_letter.rs", "a record says when it was written"),
+    ("dead_letter/records.rs", "a record says when it was written"),
     ("engine/emitter.rs", "an event begins"),
     ("engine/gap.rs", "when events were refused, and an event of our own"),
     ("event/builder.rs", "an event begins"),

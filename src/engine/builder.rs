@@ -19,11 +19,14 @@ use super::held::{Held, SenderSeat};
 use super::monitor::MonitorSeat;
 use super::parcel::Parcel;
 use super::pipeline::{Pipeline, nanos};
+#[cfg(feature = "cli")]
+use super::resender::Resender;
 use super::ring::Ring;
+use super::witness::Witness;
 
 use super::settings::{ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};
 use crate::batch::{Mark, Shape};
-use crate::dead_letter::{DeadLetter, Origin};
+use crate::dead_letter::{DeadLetter, OpenError, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
 use crate::policy::{BreakerConfig, Overflow, RetryConfig, RetryPolicy, Sampling};
 use crate::siem::Siem;
@@ -172,9 +175,43 @@ impl Builder {
     /// Starts the threads.
     ///
     /// # Errors
-    /// When a setting is out of its range, the dead letter cannot be opened, or a thread cannot be started; then
-    /// nothing runs.
+    /// When a setting is out of its range, the dead letter cannot be opened or is another forwarder's, or a thread cannot
+    /// be started; then nothing runs.
     pub fn start(self) -> Result<Forwarder, StartError> {
+        let (mut forwarder, channels) = self.assemble(None)?;
+        if forwarder.config.enabled {
+            if let Err(error) = forwarder.start_senders(&channels) {
+                // Without this the senders that run would wait for batchers, and the drop below for the senders.
+                drop(channels);
+                return Err(error);
+            }
+            forwarder.start_batchers(channels)?;
+            forwarder.start_monitor()?;
+        }
+        Ok(forwarder)
+    }
+
+    /// Starts senders only, for events that have a wire form already. The forwarder takes no others, keeps no dead letter,
+    /// and is drained once the way to it is dropped.
+    ///
+    /// # Errors
+    /// When a setting is out of its range, or a thread cannot be started.
+    #[cfg(feature = "cli")]
+    pub(crate) fn start_replay(mut self, witness: Arc<dyn Witness>) -> Result<(Forwarder, Resender), StartError> {
+        self.config.enabled = false;
+        let (mut forwarder, channels) = self.assemble(Some(witness))?;
+        if let Err(error) = forwarder.start_senders(&channels) {
+            drop(channels);
+            return Err(error);
+        }
+        let limits = limits(&forwarder.config, forwarder.destination.shape());
+        let pipeline = Arc::clone(&forwarder.pipeline);
+        let resender = Resender::new(pipeline, Arc::clone(&forwarder.destination), channels.handover, limits);
+        Ok((forwarder, resender))
+    }
+
+    /// Everything but the threads.
+    fn assemble(self, witness: Option<Arc<dyn Witness>>) -> Result<(Forwarder, Channels), StartError> {
         self.config.in_range()?;
         // The first reading calibrates the clock, which takes milliseconds: not at the first caller's expense.
         let _now = monotonic();
@@ -182,11 +219,12 @@ impl Builder {
         let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
         let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
         let retry = RetryPolicy::new(config.retry);
-        let pipeline = Pipeline::new(origin, dead_letter, retry, config.breaker, destination.request_timeout());
+        let mut pipeline = Pipeline::new(origin, dead_letter, retry, config.breaker, destination.request_timeout());
+        pipeline.witness = witness;
         let pipeline = Arc::new(pipeline);
         let channels = Channels::new(&config);
         let rings = if config.enabled { config.batchers } else { 1 };
-        let mut forwarder = Forwarder {
+        let forwarder = Forwarder {
             gates: gates(&config, &pipeline, rings).into_iter().map(Arc::new).collect(),
             pipeline,
             next: AtomicUsize::new(0),
@@ -199,16 +237,7 @@ impl Builder {
             started_in: ForkGuard::new(),
             report: Mutex::new(None),
         };
-        if forwarder.config.enabled {
-            if let Err(error) = forwarder.start_senders(&channels) {
-                // Without this the senders that run would wait for batchers, and the drop below for the senders.
-                drop(channels);
-                return Err(error);
-            }
-            forwarder.start_batchers(channels)?;
-            forwarder.start_monitor()?;
-        }
-        Ok(forwarder)
+        Ok((forwarder, channels))
     }
 }
 
@@ -314,8 +343,10 @@ fn spawn<Seat: Send + Sync + 'static>(
 }
 
 fn open_dead_letter(config: &DeadLetterConfig) -> Result<DeadLetter, StartError> {
-    DeadLetter::open(&config.path, config.bytes_max)
-        .map_err(|source| StartError::DeadLetter { path: config.path.clone(), source })
+    DeadLetter::open(&config.path, config.bytes_max).map_err(|error| match error {
+        OpenError::Taken { holder } => StartError::DeadLetterInUse { path: config.path.clone(), holder },
+        OpenError::Io(source) => StartError::DeadLetter { path: config.path.clone(), source },
+    })
 }
 
 /// The rings, among which the queue's slots are divided; of a disabled forwarder, closed ones of one slot.
