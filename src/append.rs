@@ -3,10 +3,11 @@
 //! What it holds may be sensitive, so it is made with mode 0600. A line that a killed process or a full disk left open is
 //! closed before the next one is written, so that the next is not glued to it.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The file, open for appending.
 #[derive(Debug)]
@@ -101,6 +102,13 @@ pub(crate) fn stands_at(file: &File, path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// The path of the file that stands beside another one, with this behind its name.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn ends_within_a_line(mut file: &File) -> io::Result<bool> {

@@ -9,8 +9,10 @@ const LINES_MAX: usize = 500;
 const PUBLIC_ITEMS_BELOW: usize = 40;
 const FORBIDDEN_NAMES: [&str; 7] = ["util", "utils", "common", "manager", "helper", "helpers", "impl"];
 /// Who may look at the wall clock, and what for. Ages, deadlines and waits are monotonic: a step of the clock moves none.
-const WALL_CLOCK: [(&str, &str); 12] = [
+const WALL_CLOCK: [(&str, &str); 14] = [
     ("cli/log.rs", "a line of the log says when"),
+    ("cli/replay/tracker.rs", "a record says when it failed again"),
+    ("cli/selection.rs", "--since, as a time ago"),
     ("dead_letter/records.rs", "a record says when it was written"),
     ("engine/emitter.rs", "an event begins"),
     ("engine/gap.rs", "when events were refused, and an event of our own"),

@@ -133,13 +133,13 @@ struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         // One that could not be locked need not be unlocked.
-        drop(flock(&self.file, FlockOperation::Unlock));
+        flock(&self.file, FlockOperation::Unlock).ok();
     }
 }
 
 /// A file system without locks leaves a moment in which what is moved away may still be written.
 fn lock(file: &File) {
-    drop(retry_on_intr(|| flock(file, FlockOperation::LockExclusive)));
+    retry_on_intr(|| flock(file, FlockOperation::LockExclusive)).ok();
 }
 
 /// Gives the file at `path` another name; a forwarder that writes there begins a new one with its next record, and what it
@@ -268,7 +268,8 @@ mod tests {
         let path = directory.path().join("dead.ndjson");
         let letter = DeadLetter::open(&path, u64::MAX).unwrap();
         let found = std::thread::scope(|scope| {
-            let writing = scope.spawn(|| (0..400).for_each(|_| assert_eq!(letter.append(&records(1), Durable::Later).0, 1)));
+            let writing =
+                scope.spawn(|| (0..400).for_each(|_| assert_eq!(letter.append(&records(1), Durable::Later).0, 1)));
             let mut found = 0;
             for number in 0.. {
                 let to = directory.path().join(number.to_string());

@@ -4,6 +4,7 @@
 //! meanwhile can make it mean other records. That an event was delivered reaches the disk before the replay goes on; that
 //! one was sent or has failed need not: forgotten, it is sent again, which is right for what was not delivered.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -11,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::read::Lines;
+use super::record::{Record, Since};
 use crate::append::AppendFile;
 use crate::event::EventId;
 
@@ -20,19 +22,18 @@ pub(crate) struct Fates {
     /// Handed to a sender; no word of what became of them.
     pub(crate) sent: HashSet<EventId>,
     pub(crate) delivered: HashSet<EventId>,
-    pub(crate) failed: HashMap<EventId, FailedAgain>,
+    pub(crate) failed: HashMap<EventId, Since>,
 }
 
-/// An event has failed again, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FailedAgain {
-    pub(crate) time: String,
-    pub(crate) cause: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) words: Option<String>,
-    /// Of this replay.
-    pub(crate) attempts: u32,
-    pub(crate) possible_duplicate: bool,
+/// What a replay makes of a record.
+#[derive(Debug)]
+pub(crate) enum Folded {
+    /// The destination holds its event.
+    Gone,
+    /// It is as it was.
+    Same,
+    /// A record with its end of line, in its place.
+    Now(Vec<u8>),
 }
 
 /// A line of the journal.
@@ -41,7 +42,7 @@ pub(crate) struct FailedAgain {
 enum Entry<'a> {
     Sent(#[serde(with = "ids")] Vec<EventId>),
     Delivered(#[serde(with = "ids")] Vec<EventId>),
-    Failed { id: String, how: std::borrow::Cow<'a, FailedAgain> },
+    Failed { id: String, how: Cow<'a, Since> },
 }
 
 /// The file, to be written.
@@ -81,8 +82,8 @@ impl Journal {
     ///
     /// # Errors
     /// When that cannot be written.
-    pub(crate) fn failed(&mut self, id: EventId, how: &FailedAgain) -> io::Result<()> {
-        self.write(&Entry::Failed { id: id.to_string(), how: std::borrow::Cow::Borrowed(how) })
+    pub(crate) fn failed(&mut self, id: EventId, how: &Since) -> io::Result<()> {
+        self.write(&Entry::Failed { id: id.to_string(), how: Cow::Borrowed(how) })
     }
 
     fn write(&mut self, entry: &Entry<'_>) -> io::Result<()> {
@@ -125,7 +126,7 @@ impl Fates {
         self.delivered.insert(id);
     }
 
-    pub(crate) fn fail(&mut self, id: EventId, how: FailedAgain) {
+    pub(crate) fn fail(&mut self, id: EventId, how: Since) {
         self.sent.remove(&id);
         self.failed.insert(id, how);
     }
@@ -134,9 +135,16 @@ impl Fates {
         self.sent.is_empty() && self.delivered.is_empty() && self.failed.is_empty()
     }
 
-    /// Whether anything is known of this one.
-    pub(crate) fn knows(&self, id: EventId) -> bool {
-        self.sent.contains(&id) || self.delivered.contains(&id) || self.failed.contains_key(&id)
+    /// What a replay has made of a record. Of several with one id, the first that asks has the news.
+    pub(crate) fn fold(&mut self, record: &Record<'_>) -> Folded {
+        if self.delivered.contains(&record.id) {
+            return Folded::Gone;
+        }
+        let doubt = self.sent.remove(&record.id).then_some(Since::DOUBT);
+        let Some(since) = self.failed.remove(&record.id).or(doubt) else { return Folded::Same };
+        let mut line = Vec::new();
+        record.write_again(&since, &mut line);
+        Folded::Now(line)
     }
 }
 
@@ -157,6 +165,7 @@ mod ids {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::Failure;
     use super::*;
     use std::io::Write;
 
@@ -164,14 +173,10 @@ mod tests {
         EventId::from_u128(number)
     }
 
-    fn how(cause: &str) -> FailedAgain {
-        FailedAgain {
-            time: "2026-11-25T00:00:00Z".to_owned(),
-            cause: cause.to_owned(),
-            words: Some("a \"b\"\n".to_owned()),
-            attempts: 3,
-            possible_duplicate: true,
-        }
+    fn how(cause: &str) -> Since {
+        let failure =
+            Failure { time: "2026-11-25T00:00:00Z".into(), cause: cause.into(), words: Some("a \"b\"\n".into()) };
+        Since { failure: Some(failure), attempts: 3, possible_duplicate: true }
     }
 
     #[test]
@@ -189,7 +194,6 @@ mod tests {
         assert_eq!(fates.delivered, HashSet::from([id(1)]));
         assert_eq!(fates.failed, HashMap::from([(id(2), how("http_400"))]));
         assert_eq!(fates.sent, HashSet::from([id(3)]), "in doubt");
-        assert!(fates.knows(id(1)) && fates.knows(id(2)) && fates.knows(id(3)) && !fates.knows(id(4)));
         // The next one goes on behind the torn line.
         Journal::open(&path).unwrap().delivered(&[id(3)]).unwrap();
         assert_eq!(Fates::read(&path).unwrap().delivered, HashSet::from([id(1), id(3)]));

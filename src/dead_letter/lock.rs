@@ -3,7 +3,6 @@
 //! The lock is the system's, so a killed process leaves none, whatever it leaves lying there. It names its holder, for
 //! whoever finds it taken.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::append::stands_at;
+use crate::append::{beside, stands_at};
 
 /// How often a lock is tried whose file is removed by its last holder meanwhile.
 const TRIES: usize = 16;
@@ -49,7 +48,7 @@ impl Lock {
     /// # Errors
     /// When somebody else has it, or there can be no such file.
     pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
-        let path = beside(path);
+        let path = beside(path, ".lock");
         let failed = |source| LockError::Io { path: path.clone(), source };
         for _ in 0..TRIES {
             let mut options = OpenOptions::new();
@@ -82,12 +81,6 @@ impl Drop for Lock {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".lock");
-    PathBuf::from(name)
-}
-
 fn name_holder(file: &mut File, process: u32) -> io::Result<()> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
@@ -112,7 +105,7 @@ mod tests {
         let error = Lock::take(&path).unwrap_err();
         assert_eq!(error.to_string(), "this process uses it already");
         drop(lock);
-        assert!(!beside(&path).exists(), "nothing is left behind");
+        assert!(!beside(&path, ".lock").exists(), "nothing is left behind");
         drop(Lock::take(&path).unwrap());
     }
 
@@ -120,7 +113,7 @@ mod tests {
     fn what_a_killed_process_left_is_no_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.ndjson");
-        std::fs::write(beside(&path), "4711\n").unwrap();
+        std::fs::write(beside(&path, ".lock"), "4711\n").unwrap();
         drop(Lock::take(&path).unwrap());
     }
 
@@ -129,7 +122,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dead.ndjson");
         let first = Lock::take(&path).unwrap();
-        std::fs::remove_file(beside(&path)).unwrap();
+        std::fs::remove_file(beside(&path, ".lock")).unwrap();
         let second = Lock::take(&path).unwrap();
         // The first must not remove the second's.
         drop(first);

@@ -14,22 +14,26 @@ mod read;
 #[cfg(feature = "cli")]
 mod record;
 mod records;
+#[cfg(feature = "cli")]
+mod rewrite;
 
 use crate::siem::Cause;
 
-pub(crate) use file::{DeadLetter, Durable, OpenError};
 #[cfg(feature = "cli")]
 pub(crate) use file::move_away;
+pub(crate) use file::{DeadLetter, Durable, OpenError};
+#[cfg(feature = "cli")]
+pub(crate) use journal::{Fates, Folded, Journal};
 #[cfg(feature = "cli")]
 pub(crate) use lock::Lock;
 pub(crate) use lock::LockError;
 #[cfg(feature = "cli")]
-pub(crate) use journal::{FailedAgain, Fates, Journal};
-#[cfg(feature = "cli")]
 pub(crate) use read::{Lines, RawLine};
 #[cfg(feature = "cli")]
-pub(crate) use record::{Damage, Record};
+pub(crate) use record::{Damage, Failure, Record, Since};
 pub(crate) use records::Records;
+#[cfg(feature = "cli")]
+pub(crate) use rewrite::rewrite;
 
 /// Whose records these are: the same for every record of a pipeline.
 #[derive(Debug, Clone)]

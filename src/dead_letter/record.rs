@@ -1,12 +1,10 @@
 //! A record as it is read back: what is known of an event, and the event itself.
 
 use std::borrow::Cow;
-use std::io;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::journal::FailedAgain;
 use crate::event::escape::write_text;
 use crate::event::{AuditEvent, EventId, Severity, Timestamp};
 
@@ -32,6 +30,30 @@ pub(crate) struct Record<'a> {
 pub(crate) enum Form<'a> {
     Wire(&'a RawValue),
     Event(&'a RawValue),
+}
+
+/// What has become of an event since its record was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Since {
+    /// Why it failed again, and when; `None` where nobody can say that it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<Failure>,
+    /// Besides those that the record tells of.
+    pub(crate) attempts: u32,
+    pub(crate) possible_duplicate: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) time: String,
+    pub(crate) cause: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) words: Option<String>,
+}
+
+impl Since {
+    /// It may have been sent, and that is all there is to know.
+    pub(crate) const DOUBT: Self = Self { failure: None, attempts: 0, possible_duplicate: true };
 }
 
 /// Why a line is no record.
@@ -107,20 +129,24 @@ impl<'a> Record<'a> {
     }
 
     /// Writes it again, with what has become of it since.
-    pub(crate) fn write_again(&self, failed: &FailedAgain, out: &mut Vec<u8>) {
+    pub(crate) fn write_again(&self, since: &Since, out: &mut Vec<u8>) {
         let mut text = |key: &str, value: &str| {
             out.extend_from_slice(key.as_bytes());
             write_text(value.as_bytes(), out);
         };
-        text("{\"time\":", &failed.time);
+        let (time, cause, words) = match &since.failure {
+            Some(failure) => (failure.time.clone(), failure.cause.as_str(), failure.words.as_deref()),
+            None => (self.time.to_string(), &*self.cause, self.words.as_deref()),
+        };
+        text("{\"time\":", &time);
         text(",\"pipeline\":", &self.pipeline);
         text(",\"siem_type\":", &self.siem_type);
         text(",\"destination\":", &self.destination);
         text(",\"id\":", &self.id.to_string());
         text(",\"event_time\":", &self.event_time.to_string());
         text(",\"severity\":", self.severity.name());
-        text(",\"cause\":", &failed.cause);
-        if let Some(words) = &failed.words {
+        text(",\"cause\":", cause);
+        if let Some(words) = words {
             text(",\"words\":", words);
         }
         let (key, form) = match self.form {
@@ -129,8 +155,8 @@ impl<'a> Record<'a> {
         };
         let rest = format!(
             ",\"attempts\":{},\"possible_duplicate\":{},\"{key}\":{form}}}\n",
-            self.attempts.saturating_add(failed.attempts),
-            self.possible_duplicate || failed.possible_duplicate,
+            self.attempts.saturating_add(since.attempts),
+            self.possible_duplicate || since.possible_duplicate,
         );
         out.extend_from_slice(rest.as_bytes());
     }
@@ -150,15 +176,13 @@ impl Form<'_> {
         }
     }
 
-    /// The event itself, of a record that holds it.
+    /// The event itself, where the record holds it rather than a wire form.
     ///
     /// # Errors
-    /// When it is none.
-    pub(crate) fn event(&self) -> io::Result<Option<AuditEvent>> {
-        match self {
-            Self::Wire(_) => Ok(None),
-            Self::Event(raw) => Ok(Some(serde_json::from_str(raw.get())?)),
-        }
+    /// When what it holds is none.
+    pub(crate) fn event(&self) -> Result<AuditEvent, Damage> {
+        let (Self::Wire(raw) | Self::Event(raw)) = self;
+        serde_json::from_str(raw.get()).map_err(|error| Damage::NotARecord(error.to_string()))
     }
 }
 
@@ -203,9 +227,12 @@ mod tests {
         let line = line(&event, None);
         let record = Record::parse(&line).unwrap();
         assert_eq!((record.id, record.severity, record.event_time), (event.id(), Severity::High, event.timestamp()));
-        assert_eq!((&*record.pipeline, &*record.cause, record.words.as_deref()), ("a \"b\"", "http_400", Some("Invalid \"data\"\n")));
+        assert_eq!(
+            (&*record.pipeline, &*record.cause, record.words.as_deref()),
+            ("a \"b\"", "http_400", Some("Invalid \"data\"\n"))
+        );
         assert!(record.attempts == 2 && record.possible_duplicate && record.form.wire().is_none());
-        let read = record.form.event().unwrap().unwrap();
+        let read = record.form.event().unwrap();
         assert_eq!((read.id(), read.user_id(), read.details()), (event.id(), event.user_id(), event.details()));
     }
 
@@ -235,24 +262,32 @@ mod tests {
         for wire in [None, Some("{\"a\": 1}".as_bytes()), Some(b"<13>plain")] {
             let line = line(&event(), wire);
             let record = Record::parse(&line).unwrap();
-            let failed = FailedAgain {
-                time: "2026-11-25T00:00:00.000000Z".to_owned(),
-                cause: "http_403".to_owned(),
-                words: None,
-                attempts: 3,
-                possible_duplicate: false,
-            };
+            let failure =
+                Failure { time: "2026-11-25T00:00:00.000000Z".to_owned(), cause: "http_403".to_owned(), words: None };
+            let time = failure.time.clone();
+            let since = Since { failure: Some(failure), attempts: 3, possible_duplicate: false };
             let mut again = Vec::new();
-            record.write_again(&failed, &mut again);
+            record.write_again(&since, &mut again);
             let again = Record::parse(again.strip_suffix(b"\n").unwrap()).unwrap();
             assert_eq!((&*again.cause, &again.words, again.attempts), ("http_403", &None, 5));
             assert!(again.possible_duplicate, "once in doubt, always in doubt");
-            assert_eq!(again.time.to_string(), failed.time);
+            assert_eq!(again.time.to_string(), time);
             assert_eq!((again.id, again.event_time, &again.pipeline), (record.id, record.event_time, &record.pipeline));
             assert_eq!(again.form.wire(), record.form.wire());
-            let user = |record: &Record<'_>| record.form.event().unwrap().map(|event| event.user_id().map(str::to_owned));
+            let user = |record: &Record<'_>| record.form.event().ok().map(|event| event.user_id().map(str::to_owned));
             assert_eq!(user(&again), user(&record));
         }
+    }
+
+    #[test]
+    fn doubt_alone_changes_nothing_else() {
+        let certain = String::from_utf8(line(&event(), None))
+            .unwrap()
+            .replace("\"possible_duplicate\":true", "\"possible_duplicate\":false");
+        let mut again = Vec::new();
+        Record::parse(certain.as_bytes()).unwrap().write_again(&Since::DOUBT, &mut again);
+        let expected = certain.replace("\"possible_duplicate\":false", "\"possible_duplicate\":true") + "\n";
+        assert_eq!(String::from_utf8(again).unwrap(), expected);
     }
 
     #[test]

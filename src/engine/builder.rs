@@ -39,6 +39,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(10);
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 
 /// Sets up a [`Forwarder`]. Every setter replaces a value of [`SiemConfig`], where defaults and ranges stand.
+#[derive(Clone)]
 #[must_use = "a forwarder runs only once it is started"]
 pub struct Builder {
     destination: Arc<dyn Destination>,
@@ -189,6 +190,12 @@ impl Builder {
             forwarder.start_monitor()?;
         }
         Ok(forwarder)
+    }
+
+    /// Whom its events are for: the destination's type and its address.
+    #[cfg(feature = "cli")]
+    pub(crate) fn fingerprint(&self) -> (&'static str, String) {
+        (self.destination.siem_type(), self.destination.address())
     }
 
     /// Starts senders only, for events that have a wire form already. The forwarder takes no others, keeps no dead letter,

@@ -102,11 +102,7 @@ impl Pipeline {
     }
 
     /// Books events as dead-lettered that a witness keeps; false where there is none, and nothing is booked.
-    pub(crate) fn left_to_witness(
-        &self,
-        marks: impl Iterator<Item = Mark> + Clone,
-        attempts: &Attempts,
-    ) -> bool {
+    pub(crate) fn left_to_witness(&self, marks: impl Iterator<Item = Mark> + Clone, attempts: &Attempts) -> bool {
         if let Some(witness) = &self.witness {
             witness.failed(&ids(marks.clone()), attempts);
             self.books.dead_letter(marks.count());
