@@ -353,7 +353,10 @@ fn a_destination_that_is_down_is_given_up_and_keeps_the_records() {
     let gone = receiver(&[]);
     let url = gone.url();
     gone.stop();
-    let scene = Scene::new(&url, "drain_timeout_seconds = 0.5\nbatch_size = 10");
+    let scene = Scene::new(
+        &url,
+        "drain_timeout_seconds = 0.5\nbatch_size = 10\ntimeout_seconds = 1\nconnect_timeout_seconds = 1",
+    );
     scene.write(DEAD, (0..500).map(|number| record(number, &url)).collect::<String>());
     let begun = Instant::now();
     let ran = replay(&scene, &[]);

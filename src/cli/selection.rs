@@ -10,7 +10,7 @@ use crate::event::Timestamp;
 
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
-    /// Only records whose KEY is VALUE: cause, severity, pipeline, destination, id or possible_duplicate. A `*` at the
+    /// Only records whose KEY is VALUE: cause, severity, pipeline, destination, id or `possible_duplicate`. A `*` at the
     /// end stands for any rest. May be repeated: several of one key are alternatives, different keys must all fit
     #[arg(long = "filter", value_name = "KEY=VALUE")]
     filters: Vec<Filter>,

@@ -55,10 +55,9 @@ impl Lock {
             let mut file =
                 options.create(true).read(true).write(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Err(LockError::Taken { holder: holder(&mut file) }),
-                // A file system that knows no locks: better to work without than not at all.
-                Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => {}
+                // Where the file system knows no locks it is better to work without than not at all.
+                Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOLCK) => {}
                 Err(error) => return Err(failed(error.into())),
             }
             // Its last holder may have removed it between our opening and our locking: then others lock a new one.

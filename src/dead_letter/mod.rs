@@ -25,8 +25,7 @@ pub(crate) use file::{DeadLetter, Durable, OpenError};
 #[cfg(feature = "cli")]
 pub(crate) use journal::{Fates, Folded, Journal};
 #[cfg(feature = "cli")]
-pub(crate) use lock::Lock;
-pub(crate) use lock::LockError;
+pub(crate) use lock::{Lock, LockError};
 #[cfg(feature = "cli")]
 pub(crate) use read::{Lines, RawLine};
 #[cfg(feature = "cli")]

@@ -198,6 +198,12 @@ impl Builder {
         (self.destination.siem_type(), self.destination.address())
     }
 
+    /// The longest that one request of the destination may take.
+    #[cfg(feature = "cli")]
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.destination.request_timeout()
+    }
+
     /// Starts senders only, for events that have a wire form already. The forwarder takes no others, keeps no dead letter,
     /// and is drained once the way to it is dropped.
     ///

@@ -86,7 +86,9 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
     }
     let ended = Ended::watch()?;
     let selection = &arguments.selection;
-    let resend = Resend { builder: &builder, target: &target, selection, drain_timeout, ended: &ended };
+    // A request may take its time, and be tried once more.
+    let patience = drain_timeout + builder.request_timeout();
+    let resend = Resend { builder: &builder, target: &target, selection, drain_timeout, patience, ended: &ended };
     let outcome = plan.carry_out(&resend)?;
     if arguments.json {
         tell(&outcome.sentence());
@@ -131,19 +133,20 @@ impl Plan {
             print(&format!("{object}\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let to = format!("{} {}", target.siem_type, target.destination);
         let records = self.tally.records();
-        let mut text = match records {
-            0 => String::new(),
-            _ => self.tally.to_text() + "\n",
-        };
-        text += &format!("{} would be sent to {to}", counted(records, "record"));
+        let mut parts = vec![format!(
+            "{} would be sent to {} {}",
+            counted(records, "record"),
+            target.siem_type,
+            target.destination
+        )];
         for (number, what) in [(self.unselected, "not selected"), (self.damaged.lines, "damaged")] {
             if number > 0 {
-                text += &format!(", {} {} {what}", count(number), verb(number, "is", "are"));
+                parts.push(format!("{} {} {what}", count(number), verb(number, "is", "are")));
             }
         }
-        print(&(text + ".\n"))?;
+        let table = if records > 0 { self.tally.to_text() + "\n" } else { String::new() };
+        print(&format!("{table}{}.\n", parts.join(", ")))?;
         Ok(ExitCode::SUCCESS)
     }
 

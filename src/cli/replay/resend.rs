@@ -28,8 +28,10 @@ pub(super) struct Resend<'a> {
     pub(super) builder: &'a Builder,
     pub(super) target: &'a Target,
     pub(super) selection: &'a Selection,
-    /// How long what is on its way is waited for in the end, and how long nothing may move.
+    /// How long what is on its way is waited for in the end.
     pub(super) drain_timeout: Duration,
+    /// How long nothing may become of what was sent, before the rest is not tried.
+    pub(super) patience: Duration,
     pub(super) ended: &'a Ended,
 }
 
@@ -82,7 +84,7 @@ impl Resend<'_> {
             move |source| Failure::Open { path, source }
         };
         let mut lines = Lines::open(&claimed.path).map_err(open(&claimed.path))?;
-        let tracker = Arc::new(Tracker::new(&progress, self.drain_timeout).map_err(open(&progress))?);
+        let tracker = Arc::new(Tracker::new(&progress, self.patience).map_err(open(&progress))?);
         let witness: Arc<dyn Witness> = Arc::<Tracker>::clone(&tracker);
         let (forwarder, resender) = self.builder.clone().start_replay(witness)?;
         let is_fed = AtomicBool::new(false);
@@ -222,12 +224,10 @@ fn send(record: &Record<'_>, resender: &mut Resender, tracker: &Tracker) -> Resu
         severity: record.severity,
         is_doubtful: record.possible_duplicate,
     };
-    match record.form.wire() {
-        Some(wire) => resender.push(event, &wire, tracker),
-        None => {
-            let unreadable = |damage: Damage| Cause::new(CauseKind::Format).words(damage.to_string());
-            let wire = resender.format(&record.form.event().map_err(unreadable)?)?;
-            resender.push(event, &wire, tracker)
-        }
+    if let Some(wire) = record.form.wire() {
+        return resender.push(event, &wire, tracker);
     }
+    let unreadable = |damage: Damage| Cause::new(CauseKind::Format).words(damage.to_string());
+    let wire = resender.format(&record.form.event().map_err(unreadable)?)?;
+    resender.push(event, &wire, tracker)
 }

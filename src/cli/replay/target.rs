@@ -38,18 +38,15 @@ impl Target {
         }
         let Self { siem_type, destination, .. } = self;
         lines.push(format!("  the configuration sends to {siem_type} {destination}"));
-        let other = foreign.0.keys().find(|key| key[1] == *siem_type).map(|key| key[2].as_str());
-        lines.push("To do: name the configuration that sends where they belong".to_owned());
-        let advice = match other {
-            Some(old) => format!(
-                "; or, where that is the same destination under a new address, add --formerly '{old}'; or leave them with \
-                 --filter destination='{destination}'"
-            ),
-            None => format!("; or leave them with --filter destination='{destination}'"),
-        };
-        lines.push(advice);
-        let advice = lines.pop().unwrap_or_default();
-        lines.join("\n") + &advice
+        let other = foreign.0.keys().find(|[_, of_type, _]| of_type == siem_type);
+        let renamed = other.map_or_else(String::new, |[_, _, old]| {
+            format!("; or, where that is the same destination under a new address, add --formerly '{old}'")
+        });
+        lines.push(format!(
+            "To do: name the configuration that sends where they belong{renamed}; or leave them with --filter \
+             destination='{destination}'"
+        ));
+        lines.join("\n")
     }
 }
 

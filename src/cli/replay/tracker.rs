@@ -117,7 +117,9 @@ impl Witness for Tracker {
     fn delivered(&self, ids: &[EventId]) {
         let noted = &mut *self.noted.lock();
         self.note(noted, |journal| journal.delivered(ids));
-        ids.iter().for_each(|id| noted.fates.deliver(*id));
+        for id in ids {
+            noted.fates.deliver(*id);
+        }
         self.delivered.fetch_add(ids.len() as u64, Ordering::Relaxed);
         self.moved.fetch_max(monotonic(), Ordering::Relaxed);
     }
