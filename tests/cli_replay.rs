@@ -232,7 +232,10 @@ fn what_fails_again_stays_with_its_new_cause() {
 #[test]
 fn what_the_destination_may_hold_stays_a_possible_duplicate() {
     let receiver = receiver(&["500:first=1000"]);
-    let scene = Scene::new(&receiver.url(), "retry_attempts = 1\ndrain_timeout_seconds = 0.3");
+    let scene = Scene::new(
+        &receiver.url(),
+        "retry_attempts = 1\ndrain_timeout_seconds = 0.3\ntimeout_seconds = 1\nconnect_timeout_seconds = 1",
+    );
     let flagged = record(2, &receiver.url()).replace("\"possible_duplicate\":false", "\"possible_duplicate\":true");
     scene.write(DEAD, record(1, &receiver.url()) + &flagged);
     let ran = replay(&scene, &[]);

@@ -27,8 +27,6 @@ pub(crate) struct Resender {
     limits: Limits,
     accepted: Arc<CachePadded<AtomicU64>>,
     open: Batch,
-    /// Whether the destination may hold the events of the open batch already: they are not mixed with others.
-    is_doubtful: bool,
 }
 
 /// An event as its record knows it.
@@ -37,8 +35,6 @@ pub(crate) struct Recorded {
     pub(crate) id: EventId,
     pub(crate) timestamp: Timestamp,
     pub(crate) severity: Severity,
-    /// The destination may hold it already.
-    pub(crate) is_doubtful: bool,
 }
 
 /// Who is asked about the hand-over of a batch.
@@ -59,7 +55,7 @@ impl Resender {
     ) -> Self {
         let accepted = pipeline.books.batcher_accepted();
         let open = Batch::open(limits.shape, Vec::new(), Vec::new());
-        Self { pipeline, destination, handover, limits, accepted, open, is_doubtful: false }
+        Self { pipeline, destination, handover, limits, accepted, open }
     }
 
     /// The wire form of an event that never got one.
@@ -85,11 +81,10 @@ impl Resender {
             return Err(Cause::new(CauseKind::TooLarge).words(format!("its wire form has {} bytes", wire.len())));
         }
         let bytes = self.open.body().len() + shape.separator.len() + wire.len() + shape.suffix.len();
-        let is_other = self.is_doubtful != event.is_doubtful || bytes > batch_bytes_max;
-        if !self.open.is_empty() && (is_other || self.open.len() >= batch_size) && !self.flush(hand_over) {
+        let is_full = bytes > batch_bytes_max || self.open.len() >= batch_size;
+        if !self.open.is_empty() && is_full && !self.flush(hand_over) {
             return Ok(false);
         }
-        self.is_doubtful = event.is_doubtful;
         self.open.push_recorded(event.id, event.timestamp, event.severity, wire);
         Ok(true)
     }
@@ -110,8 +105,7 @@ impl Resender {
                 hand_over.handing_over(&ids);
                 // One thread writes it, and reads are of a sum.
                 self.accepted.fetch_add(ids.len() as u64, Ordering::Relaxed);
-                let mut parcel = Parcel::new(batch, Arc::clone(&self.pipeline));
-                parcel.history.ambiguous = self.is_doubtful;
+                let parcel = Parcel::new(batch, Arc::clone(&self.pipeline));
                 if let Err(unsent) = ready.send(&self.handover, parcel) {
                     Parcel::bury_undelivered([unsent.0], &self.pipeline);
                 }

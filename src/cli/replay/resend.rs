@@ -218,12 +218,7 @@ impl Resend<'_> {
 
 /// Adds a record to what is sent; false where nobody takes any more.
 fn send(record: &Record<'_>, resender: &mut Resender, tracker: &Tracker) -> Result<bool, Cause> {
-    let event = Recorded {
-        id: record.id,
-        timestamp: record.event_time,
-        severity: record.severity,
-        is_doubtful: record.possible_duplicate,
-    };
+    let event = Recorded { id: record.id, timestamp: record.event_time, severity: record.severity };
     if let Some(wire) = record.form.wire() {
         return resender.push(event, &wire, tracker);
     }
