@@ -183,6 +183,40 @@ fn a_killed_replay_sends_nothing_twice_but_what_was_on_the_wire() {
     assert_eq!(files(&scene), BTreeSet::new());
 }
 
+/// With acknowledgements, what waits for one is on its way: it can come twice, and what was acknowledged cannot.
+#[test]
+fn a_killed_replay_repeats_nothing_that_was_acknowledged() {
+    let config = ReceiverConfig {
+        token: Some(TOKEN.to_owned()),
+        ack: Some(Duration::from_millis(300)),
+        ..ReceiverConfig::default()
+    };
+    let receiver = Receiver::start(config).unwrap();
+    let scene = Scene::new(&receiver.url(), "batch_size = 20\nack = true\ncompression = \"none\"");
+    scene.write(DEAD, records(0..3_000, &receiver));
+    let running = start(&scene, &[]);
+    let progress = format!("{RENAMED}.progress");
+    wait_until(|| scene.read(&progress).contains("\"delivered\""));
+    running.signal(Signal::KILL);
+    running.end();
+    let noted = scene.read(&progress);
+    let noted = noted.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let noted: BTreeSet<String> = noted
+        .filter_map(|entry| entry.get("delivered").cloned())
+        .flat_map(|ids| serde_json::from_value::<Vec<String>>(ids).unwrap())
+        .collect();
+    let ran = replay(&scene, &["--json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.json()["delivered"].as_u64().unwrap() + noted.len() as u64, 3_000);
+    assert_received(&receiver, 0..3_000);
+    assert_eq!(receiver.unacknowledged((0..3_000).map(|number| id(number).as_u128())), 0);
+    for (id, times) in receiver.ids() {
+        let was_noted = noted.contains(&siem_forward::EventId::from_u128(id).to_string());
+        assert!(times == 1 || !was_noted, "{id} was acknowledged and came {times} times");
+    }
+    assert_eq!(files(&scene), BTreeSet::new());
+}
+
 #[test]
 fn a_signal_ends_it_in_order_and_nothing_at_all_is_sent_twice() {
     let receiver = receiver(&["delay:ms=20"]);

@@ -288,6 +288,27 @@ mod tests {
         assert_eq!(found, 400);
     }
 
+    /// The moment between looking where the file stands and writing to it, stretched: who moves it holds it meanwhile.
+    #[test]
+    fn who_writes_waits_for_who_moves_it_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("dead.ndjson"), directory.path().join("moved"));
+        let letter = DeadLetter::open(&path, u64::MAX).unwrap();
+        let file = File::open(&path).unwrap();
+        lock(&file);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| letter.append(&records(1), Durable::Later).0);
+            let patience = std::time::Instant::now() + std::time::Duration::from_millis(200);
+            while !writing.is_finished() && std::time::Instant::now() < patience {
+                std::thread::yield_now();
+            }
+            std::fs::rename(&path, &moved).unwrap();
+            drop(file);
+            assert_eq!(writing.join().unwrap(), 1);
+        });
+        assert_eq!((lines(&moved), lines(&path)), (0, 1));
+    }
+
     #[test]
     fn a_second_one_at_the_same_path_is_refused_until_the_first_is_done() {
         let directory = tempfile::tempdir().unwrap();

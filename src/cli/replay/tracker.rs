@@ -145,3 +145,55 @@ impl Witness for Tracker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::siem::Cause;
+
+    const PATIENCE: Duration = Duration::from_secs(3600);
+
+    fn ids(numbers: std::ops::Range<u128>) -> Vec<EventId> {
+        numbers.map(EventId::from_u128).collect()
+    }
+
+    #[test]
+    fn no_more_is_sent_once_progress_cannot_be_noted_and_what_is_known_is_kept() {
+        let tracker = Tracker::new(Path::new("/dev/full"), PATIENCE).unwrap();
+        assert!(tracker.may_wait());
+        tracker.handing_over(&ids(0..3));
+        assert!(!tracker.may_wait());
+        tracker.delivered(&ids(0..2));
+        let (fates, error) = tracker.take();
+        assert_eq!((fates.delivered.len(), fates.sent.len()), (2, 1));
+        assert!(error.is_some());
+    }
+
+    #[test]
+    fn what_was_never_tried_keeps_its_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let tracker = Tracker::new(&folder.path().join("progress"), PATIENCE).unwrap();
+        tracker.handing_over(&ids(0..3));
+        let undelivered = Attempts::none(Cause::new(CauseKind::Undelivered));
+        tracker.failed(&ids(0..1), &undelivered);
+        tracker.failed(&ids(1..2), &Attempts { possible_duplicate: true, ..undelivered.clone() });
+        tracker.failed(&ids(2..3), &Attempts { count: 2, ..undelivered });
+        let (fates, _) = tracker.take();
+        let known = |number| fates.failed.get(&EventId::from_u128(number)).unwrap();
+        assert!(known(0).failure.is_none() && !known(0).possible_duplicate);
+        assert!(known(1).failure.is_none() && known(1).possible_duplicate);
+        assert_eq!(known(2).failure.as_ref().unwrap().cause, "undelivered");
+        assert_eq!((tracker.failures(), tracker.in_flight()), (1, 0));
+    }
+
+    #[test]
+    fn nothing_stalls_while_nothing_is_on_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let tracker = Tracker::new(&folder.path().join("progress"), Duration::ZERO).unwrap();
+        assert!(!tracker.is_stalled());
+        tracker.handing_over(&ids(0..1));
+        assert!(tracker.is_stalled() && !tracker.may_wait());
+        tracker.delivered(&ids(0..1));
+        assert!(!tracker.is_stalled());
+    }
+}
