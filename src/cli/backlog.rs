@@ -96,12 +96,13 @@ impl Claimed {
     fn rename(path: &Path) -> Result<Self, Failure> {
         for number in 1..LEFTOVERS_MAX {
             let to = numbered(path, number);
-            let is_free = |path: &Path| !path.exists();
             let lock = match Lock::take(&to) {
-                Ok(lock) if is_free(&to) && is_free(&progress(&to)) => lock,
+                Ok(lock) if !to.exists() => lock,
                 Ok(_) | Err(LockError::Taken { .. }) => continue,
                 Err(source) => return Err(Failure::Replayed { path: to, source }),
             };
+            // A replay that was killed when nothing was left of its file.
+            forget(&progress(&to)).map_err(|source| Failure::Open { path: progress(&to), source })?;
             move_away(path, &to).map_err(|source| Failure::Open { path: path.to_owned(), source })?;
             return Ok(Self { path: to, _lock: lock });
         }
@@ -120,10 +121,16 @@ impl Claimed {
             rewrite(&self.path, fates)?
         };
         // Only once what it says stands in the file: without it, all of the file would be sent again.
-        match std::fs::remove_file(progress(&self.path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(left),
-        }
+        forget(&progress(&self.path))?;
+        Ok(left)
+    }
+}
+
+/// Removes a file that need not be there.
+fn forget(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -154,14 +161,15 @@ mod tests {
     fn a_file_is_renamed_to_a_name_that_is_free_and_has_one_replay_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for name in ["a", "a.replay-1", "a.replay-2.progress"] {
+        for name in ["a", "a.replay-1", "a.replay-2.progress", "a.replay-2.lock"] {
             std::fs::write(path(name), "x\n").unwrap();
         }
         let claimed = Claimed::take(&path("a")).unwrap().unwrap();
-        assert_eq!(claimed.path, path("a.replay-3"));
+        assert_eq!(claimed.path, path("a.replay-2"));
+        assert!(!path("a.replay-2.progress").exists(), "it tells of a file that is gone");
         assert!(!path("a").exists() && claimed.path.exists());
-        assert!(matches!(Claimed::take(&path("a.replay-3")), Err(Failure::Replayed { .. })));
+        assert!(matches!(Claimed::take(&path("a.replay-2")), Err(Failure::Replayed { .. })));
         drop(claimed);
-        assert!(Claimed::take(&path("a.replay-3")).unwrap().is_some());
+        assert!(Claimed::take(&path("a.replay-2")).unwrap().is_some());
     }
 }
