@@ -16,6 +16,7 @@ use super::tally::Tally;
 use super::{exit_code, print, tell};
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct DeadLetterArguments {
     #[command(subcommand)]
     command: DeadLetterCommand,
@@ -52,12 +53,19 @@ struct CatArguments {
     selection: Selection,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  siem-forward dead-letter ls splunk.dead.ndjson               how many, why, since when
+  siem-forward dead-letter cat splunk.dead.ndjson | head -1    the records themselves
+  siem-forward replay splunk.dead.ndjson --config siem.toml    send them again";
+
 const LS_EXAMPLES: &str = "\
 Examples:
   siem-forward dead-letter ls splunk.dead.ndjson
   siem-forward dead-letter ls splunk.dead.ndjson --since 2h --json
 
-A damaged line is told with its number, and left where it is. Exit codes: 0; 1 where lines are damaged; 2 bad usage.";
+A damaged line is told with its number, and left where it is.
+Exit codes: 0; 1 where lines are damaged; 2 bad usage.";
 
 const CAT_EXAMPLES: &str = "\
 Examples:

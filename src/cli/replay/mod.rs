@@ -53,12 +53,13 @@ Examples:
   siem-forward replay splunk.dead.ndjson --config siem.toml
   siem-forward replay splunk.dead.ndjson --config siem.toml --filter cause=http_403 --since 2h
 
-FILE is renamed to FILE.replay-1 first: a running forwarder begins a new FILE. What is delivered is taken out of it, what
-fails again stays in it with its new cause, and so does whatever was not selected. Run the same command again to go on
-after an interruption: what was delivered is not sent twice.
+FILE is renamed to FILE.replay-1 first: a running forwarder begins a new FILE. What is delivered is
+taken out of it; what fails again stays in it with its new cause, and so does whatever was not
+selected. Run the same command again to go on after an interruption: what was delivered is not
+sent twice.
 
-Exit codes: 0 all that was selected was delivered; 1 something was not, or a line is damaged; 2 bad usage or
-configuration, or records that are meant for another destination.";
+Exit codes: 0 all that was selected was delivered; 1 something was not, or a line is damaged;
+2 bad usage or configuration, or records that are meant for another destination.";
 
 /// What is to be done, known before anything is.
 #[derive(Debug, Default)]
