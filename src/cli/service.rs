@@ -116,6 +116,17 @@ fn status(forwarder: &Forwarder, draining: Option<Duration>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::Batch;
+    use crate::siem::{Verdict, from_fn};
+
+    /// What feeds the watchdog: threads that live.
+    #[test]
+    fn a_forwarder_is_alive_until_its_threads_end() {
+        let forwarder = Forwarder::builder(from_fn("accepts", |_: &Batch| Verdict::Accept)).start().unwrap();
+        assert!(forwarder.is_alive());
+        forwarder.drain(Duration::from_secs(5));
+        assert!(!forwarder.is_alive());
+    }
 
     #[test]
     fn the_watchdog_is_fed_twice_within_its_time_and_only_by_the_living() {

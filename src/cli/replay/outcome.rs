@@ -98,11 +98,7 @@ impl Outcome {
         let mut notes = Vec::new();
         let left = self.planned.saturating_sub(done + tracker.failures());
         let speed = rate(done + tracker.failures(), self.begun.elapsed());
-        if let Some(seconds) = left.checked_div(speed)
-            && left > 0
-        {
-            notes.push(format!("about {} s left", count(seconds.max(1))));
-        }
+        notes.extend(estimate(left, speed));
         if tracker.failures() > 0 {
             notes.push(format!("{} failed again", count(tracker.failures())));
         }
@@ -187,5 +183,29 @@ impl Outcome {
             "batches_failed": failures,
             "threads_left": self.resent.iter().flat_map(|resent| &resent.report.threads_left).collect::<Vec<_>>(),
         })
+    }
+}
+
+/// How long the rest will take, at so many a second.
+fn estimate(left: u64, speed: u64) -> Option<String> {
+    let seconds = left.checked_div(speed).filter(|_| left > 0)?.max(1);
+    Some(match seconds {
+        0..=119 => format!("about {seconds} s left"),
+        120..=7199 => format!("about {} min left", seconds / 60),
+        _ => format!("about {} h left", seconds / 3600),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_made_where_there_is_a_speed_and_something_left() {
+        assert_eq!(estimate(100, 0), None);
+        assert_eq!(estimate(0, 100), None);
+        let said = [(1, 100), (11_900, 100), (12_000, 100), (720_000, 100)].map(|(left, speed)| estimate(left, speed));
+        let expected = ["about 1 s left", "about 119 s left", "about 2 min left", "about 2 h left"];
+        assert_eq!(said, expected.map(|text| Some(text.to_owned())));
     }
 }
