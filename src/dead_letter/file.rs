@@ -12,7 +12,7 @@ use super::Records;
 use super::lock::{Lock, LockError};
 use crate::append::AppendFile;
 #[cfg(feature = "cli")]
-use crate::append::stands_at;
+use crate::append::{stands_at, sync_folder};
 
 /// How often the file is opened again that somebody moves away at the same time, time and again.
 const REOPENED_MAX: usize = 100;
@@ -155,7 +155,9 @@ pub(crate) fn move_away(path: &Path, to: &Path) -> io::Result<()> {
     if !stands_at(&held.file, path)? {
         return Err(io::Error::other("somebody else has moved it away just now"));
     }
-    std::fs::rename(path, to)
+    std::fs::rename(path, to)?;
+    // Progress is noted under the new name: it must not outlive it.
+    sync_folder(to)
 }
 
 fn take_lock(path: &Path) -> Result<Lock, OpenError> {

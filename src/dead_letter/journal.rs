@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::read::Lines;
 use super::record::{Record, Since};
-use crate::append::AppendFile;
+use crate::append::{AppendFile, sync_folder};
 use crate::event::EventId;
 
 /// What has become of the events.
@@ -58,7 +58,9 @@ impl Journal {
     /// # Errors
     /// When it cannot be opened.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: AppendFile::open(path)?, line: Vec::new() })
+        let file = AppendFile::open(path)?;
+        sync_folder(path)?;
+        Ok(Self { file, line: Vec::new() })
     }
 
     /// These are about to be sent.

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::journal::{Fates, Folded};
 use super::read::{Lines, RawLine};
 use super::record::Record;
-use crate::append::beside;
+use crate::append::{beside, sync_folder};
 
 /// Puts what is left in the file's place; where nothing is, the file is removed. Returns how many lines are left.
 ///
@@ -63,12 +63,6 @@ fn write(path: &Path, new: &Path, fates: &mut Fates) -> io::Result<u64> {
     }
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     Ok(left)
-}
-
-/// A file's new name is on the disk once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -206,7 +206,8 @@ pub struct Pin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetterConfig {
-    /// The file, made with mode 0600 where it does not exist, appended to where it does.
+    /// The file, made with mode 0600 where it does not exist, appended to where it does, and begun anew where it was moved
+    /// away. One forwarder's at a time: `<path>.lock` beside it says whose, from start to drain.
     pub path: PathBuf,
     /// The most bytes of the file. Default 256,000,000; what does not fit is counted as lost.
     pub bytes_max: u64,
