@@ -3,6 +3,8 @@
 //! The batcher appends each event's wire form to the body and a [`Mark`] that says where it ends and whose it is. Retry,
 //! halves, partial resend and dead letter all work on spans of these bytes, which never change: re-framing is a copy.
 
+#[cfg(feature = "cli")]
+use crate::event::monotonic;
 use crate::event::{AuditEvent, EventId, Severity, Timestamp};
 
 /// How a destination wants events framed, and what it takes at most.
@@ -130,6 +132,12 @@ impl Batch {
     pub(crate) fn cut_last(&mut self) {
         self.marks.pop();
         self.cut_to_marks();
+    }
+
+    /// Appends the wire form of an event that is known from a record of it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn push_recorded(&mut self, id: EventId, timestamp: Timestamp, severity: Severity, wire: &[u8]) {
+        self.push_bytes(wire, Mark { id, timestamp, severity, created: monotonic(), end: 0 });
     }
 
     fn push_bytes(&mut self, bytes: &[u8], mark: Mark) {

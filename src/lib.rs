@@ -75,6 +75,7 @@ pub mod net;
 pub mod siem;
 pub mod policy;
 pub mod ledger;
+mod append;
 mod dead_letter;
 mod engine;
 #[cfg(feature = "cli")]

@@ -9,9 +9,11 @@ const LINES_MAX: usize = 500;
 const PUBLIC_ITEMS_BELOW: usize = 40;
 const FORBIDDEN_NAMES: [&str; 7] = ["util", "utils", "common", "manager", "helper", "helpers", "impl"];
 /// Who may look at the wall clock, and what for. Ages, deadlines and waits are monotonic: a step of the clock moves none.
-const WALL_CLOCK: [(&str, &str); 13] = [
+const WALL_CLOCK: [(&str, &str); 15] = [
     ("cli/log.rs", "a line of the log says when"),
-    ("dead_letter.rs", "a record says when it was written"),
+    ("cli/replay/tracker.rs", "a record says when it failed again"),
+    ("cli/selection.rs", "--since, as a time ago"),
+    ("dead_letter/records.rs", "a record says when it was written"),
     ("engine/emitter.rs", "an event begins"),
     ("engine/gap.rs", "when events were refused, and an event of our own"),
     ("event/builder.rs", "an event begins"),

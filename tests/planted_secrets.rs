@@ -281,6 +281,9 @@ fn the_other_commands_show_no_secret_either() {
     for arguments in [&["--help"][..], &["--version"], &["run", "--help"], &["run", "--config", "token"], &["run"]] {
         place.run(arguments);
     }
+    for arguments in [&["replay", "dead", "--config", "token"][..], &["replay"], &["dead-letter", "ls", "dead"]] {
+        place.run(arguments);
+    }
     let port = free_address().port().to_string();
     let taken = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
     assert_eq!(place.run(&["receive", "--port", &port, "--token", &token]).code, 2);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::tell;
+use crate::engine::{Forwarder, Report};
 use crate::event::monotonic;
 
 /// What both share.
@@ -14,12 +15,19 @@ pub(crate) struct Control {
     pub(crate) stop: Arc<AtomicBool>,
     /// Until when a line that was read may wait for room, in monotonic nanoseconds.
     room_until: AtomicU64,
+    /// Until when a drain may take, in monotonic nanoseconds; 0 before it begins.
+    drain_until: AtomicU64,
     pub(crate) drain_timeout: Duration,
 }
 
 impl Control {
     pub(crate) fn new(drain_timeout: Duration) -> Self {
-        Self { stop: Arc::default(), room_until: AtomicU64::new(u64::MAX), drain_timeout }
+        Self {
+            stop: Arc::default(),
+            room_until: AtomicU64::new(u64::MAX),
+            drain_until: AtomicU64::new(0),
+            drain_timeout,
+        }
     }
 
     /// Whether a line that was read may still wait for room.
@@ -40,5 +48,18 @@ impl Control {
     /// What was read need not be forwarded any more.
     pub(crate) fn stop_now(&self) {
         self.room_until.store(0, Ordering::Relaxed);
+    }
+
+    /// Drains, and lets others know how long that may take.
+    pub(crate) fn drain(&self, forwarder: &Forwarder, timeout: Duration) -> Report {
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        self.drain_until.store(monotonic().saturating_add(nanos).max(1), Ordering::Relaxed);
+        forwarder.drain(timeout)
+    }
+
+    /// How long the drain may still take, once it has begun.
+    pub(crate) fn draining(&self) -> Option<Duration> {
+        let until = Some(self.drain_until.load(Ordering::Relaxed)).filter(|until| *until > 0)?;
+        Some(Duration::from_nanos(until.saturating_sub(monotonic())))
     }
 }

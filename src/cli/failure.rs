@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
+use crate::dead_letter::LockError;
 use crate::engine::StartError;
 use crate::input::OpenError;
 use crate::siem::SplunkError;
@@ -25,6 +26,10 @@ pub(crate) enum Failure {
     Listen { address: String, source: io::Error },
     #[error("{} cannot be opened: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
+    #[error("{} cannot be replayed: {source}", path.display())]
+    Replayed { path: PathBuf, source: LockError },
+    #[error("the records do not fit the destination, nothing was sent\n{refusal}")]
+    Foreign { refusal: String },
     #[error("standard output cannot be written: {0}")]
     Output(io::Error),
     #[error("a thread cannot be started: {0}")]

@@ -3,19 +3,27 @@
 //! Standard output carries the result, everything else goes to standard error. Exit codes: 0 all delivered; 1 something
 //! was not, or a line was unreadable; 2 bad usage or configuration.
 
+mod backlog;
 mod control;
+mod dead_letter;
 mod demo;
+mod draining;
 mod failure;
 mod feed;
 mod figures;
 mod log;
 mod progress;
 mod receive;
+mod replay;
 mod report;
 mod run;
 mod sample;
+mod selection;
+mod service;
 mod signals;
 mod source;
+mod survey;
+mod tally;
 mod usage;
 
 use std::io::Write;
@@ -38,6 +46,7 @@ Examples:
   siem-forward demo                                   a million events through the whole engine
   siem-forward receive --port 8088                    a Splunk HEC to test against
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
+  siem-forward replay dead.ndjson --config siem.toml  send again what was refused or left over
 
 Exit codes: 0 all delivered; 1 something was not, or a line was unreadable; 2 bad usage or configuration.";
 
@@ -45,6 +54,10 @@ Exit codes: 0 all delivered; 1 something was not, or a line was unreadable; 2 ba
 enum Command {
     /// Forward audit events from NDJSON to a SIEM
     Run(run::RunArguments),
+    /// Send a dead letter again, to the destination that it was meant for
+    Replay(replay::ReplayArguments),
+    /// Look into a dead letter
+    DeadLetter(dead_letter::DeadLetterArguments),
     /// Show the engine at work, against a receiver of its own
     Demo(demo::DemoArguments),
     /// Play a Splunk HTTP Event Collector, to test against
@@ -58,6 +71,8 @@ pub fn main() -> ExitCode {
     log::install();
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Receive(arguments) => receive::receive(&arguments),
     };

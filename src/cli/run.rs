@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::control::Control;
+use super::draining::Draining;
 use super::failure::Failure;
 use super::feed::{Fed, Feed};
 use super::figures::{count, counted};
 use super::progress::Progress;
 use super::report::{Lines, RunReport};
+use super::service::Service;
 use super::signals::Ended;
 use super::source::Pipe;
 use super::usage::{peak_memory, process_cpu};
@@ -88,7 +90,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         tell(&result.sentence());
         print(&format!("{}\n", result.to_json()))?;
     } else {
-        print(&result.to_text())?;
+        print(&result.to_text()).inspect_err(|_| tell(&result.sentence()))?;
     }
     Ok(exit_code(result.is_complete()))
 }
@@ -137,9 +139,10 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
             let input = feed.run(control, unreadable);
             let timeout =
                 if control.stop.load(Ordering::Relaxed) { control.drain_timeout / 2 } else { control.drain_timeout };
-            (input, forwarder.drain(timeout))
+            (input, control.drain(forwarder, timeout))
         });
         let mut progress = Progress::new("events", None);
+        let (mut service, mut draining) = (Service::ready(forwarder), Draining::new());
         while !work.is_finished() {
             thread::sleep(Duration::from_millis(20));
             if ended.is_asked() {
@@ -149,7 +152,11 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
                 control.stop_now();
                 forwarder.abort();
             }
-            show(&mut progress, forwarder, unreadable.load(Ordering::Relaxed));
+            service.tick(forwarder, control.draining());
+            match control.draining() {
+                Some(left) => draining.show(&mut progress, forwarder, left),
+                None => show(&mut progress, forwarder, unreadable.load(Ordering::Relaxed)),
+            }
         }
         progress.finish();
         // The feed does not panic; should it, nothing is known of the input, and the books still are.

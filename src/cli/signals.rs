@@ -1,9 +1,12 @@
-//! SIGTERM and SIGINT, counted: the first asks to end, the second to end now.
+//! SIGTERM, SIGINT and SIGHUP, counted: the first asks to end, the second to end now.
+//!
+//! SIGHUP is what a terminal that is closed sends; whoever is to outlive it has it ignored (`nohup`), and it stays so.
+//! SIGPIPE is ignored by every Rust program: a reader that goes away is an error of that write, not the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use super::failure::Failure;
@@ -20,7 +23,8 @@ impl Ended {
     pub(crate) fn watch() -> Result<Self, Failure> {
         // A file that grows past the system's limit is an error of that write, not the end of the process.
         signal_hook::flag::register(SIGXFSZ, Arc::default()).map_err(Failure::Signals)?;
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::Signals)?;
+        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        let mut signals = Signals::new([SIGTERM, SIGINT].into_iter().chain(hangup)).map_err(Failure::Signals)?;
         let ended = Self(Arc::default());
         let count = Arc::clone(&ended.0);
         let watch = move || {
@@ -45,4 +49,12 @@ impl Ended {
     fn times(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Whether whoever started us wants this signal ignored; unknown where the system does not tell.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    signal > 0 && mask >> (signal - 1) & 1 == 1
 }

@@ -19,11 +19,14 @@ use super::held::{Held, SenderSeat};
 use super::monitor::MonitorSeat;
 use super::parcel::Parcel;
 use super::pipeline::{Pipeline, nanos};
+#[cfg(feature = "cli")]
+use super::resender::Resender;
 use super::ring::Ring;
+use super::witness::Witness;
 
 use super::settings::{ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};
 use crate::batch::{Mark, Shape};
-use crate::dead_letter::{DeadLetter, Origin};
+use crate::dead_letter::{DeadLetter, OpenError, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
 use crate::policy::{BreakerConfig, Overflow, RetryConfig, RetryPolicy, Sampling};
 use crate::siem::Siem;
@@ -36,6 +39,7 @@ const SLEEP_MAX: Duration = Duration::from_millis(10);
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 
 /// Sets up a [`Forwarder`]. Every setter replaces a value of [`SiemConfig`], where defaults and ranges stand.
+#[derive(Clone)]
 #[must_use = "a forwarder runs only once it is started"]
 pub struct Builder {
     destination: Arc<dyn Destination>,
@@ -173,23 +177,70 @@ impl Builder {
     ///
     /// # Errors
     /// When a setting is out of its range, the destination cannot be used as it is configured, the dead letter cannot be
-    /// opened, or a thread cannot be started; then nothing runs.
+    /// opened or is another forwarder's, or a thread cannot be started; then nothing runs.
     pub fn start(self) -> Result<Forwarder, StartError> {
+        let (mut forwarder, channels) = self.assemble(None)?;
+        if forwarder.config.enabled {
+            if let Err(error) = forwarder.start_senders(&channels) {
+                // Without this the senders that run would wait for batchers, and the drop below for the senders.
+                drop(channels);
+                return Err(error);
+            }
+            forwarder.start_batchers(channels)?;
+            forwarder.start_monitor()?;
+        }
+        Ok(forwarder)
+    }
+
+    /// Whom its events are for: the destination's type and its address.
+    #[cfg(feature = "cli")]
+    pub(crate) fn fingerprint(&self) -> (&'static str, String) {
+        (self.destination.siem_type(), self.destination.address())
+    }
+
+    /// The longest that one request of the destination may take.
+    #[cfg(feature = "cli")]
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.destination.request_timeout()
+    }
+
+    /// Starts senders only, for events that have a wire form already. The forwarder takes no others, keeps no dead letter,
+    /// and is drained once the way to it is dropped.
+    ///
+    /// # Errors
+    /// When a setting is out of its range, or a thread cannot be started.
+    #[cfg(feature = "cli")]
+    pub(crate) fn start_replay(mut self, witness: Arc<dyn Witness>) -> Result<(Forwarder, Resender), StartError> {
+        self.config.enabled = false;
+        let (mut forwarder, channels) = self.assemble(Some(witness))?;
+        if let Err(error) = forwarder.start_senders(&channels) {
+            drop(channels);
+            return Err(error);
+        }
+        let limits = limits(&forwarder.config, forwarder.destination.shape());
+        let pipeline = Arc::clone(&forwarder.pipeline);
+        let resender = Resender::new(pipeline, Arc::clone(&forwarder.destination), channels.handover, limits);
+        Ok((forwarder, resender))
+    }
+
+    /// Everything but the threads.
+    fn assemble(self, witness: Option<Arc<dyn Witness>>) -> Result<(Forwarder, Channels), StartError> {
         self.config.in_range()?;
         // The first reading calibrates the clock, which takes milliseconds: not at the first caller's expense.
         let _now = monotonic();
         let Self { destination, name, config } = self;
-        if config.enabled {
+        if config.enabled || witness.is_some() {
             destination.prepare().map_err(StartError::Destination)?;
         }
         let dead_letter = config.dead_letter.as_ref().filter(|_| config.enabled).map(open_dead_letter).transpose()?;
         let origin = Origin { pipeline: name, siem_type: destination.siem_type(), destination: destination.address() };
         let retry = RetryPolicy::new(config.retry);
-        let pipeline = Pipeline::new(origin, dead_letter, retry, config.breaker, destination.request_timeout());
+        let mut pipeline = Pipeline::new(origin, dead_letter, retry, config.breaker, destination.request_timeout());
+        pipeline.witness = witness;
         let pipeline = Arc::new(pipeline);
         let channels = Channels::new(&config);
         let rings = if config.enabled { config.batchers } else { 1 };
-        let mut forwarder = Forwarder {
+        let forwarder = Forwarder {
             gates: gates(&config, &pipeline, rings).into_iter().map(Arc::new).collect(),
             pipeline,
             next: AtomicUsize::new(0),
@@ -202,16 +253,7 @@ impl Builder {
             started_in: ForkGuard::new(),
             report: Mutex::new(None),
         };
-        if forwarder.config.enabled {
-            if let Err(error) = forwarder.start_senders(&channels) {
-                // Without this the senders that run would wait for batchers, and the drop below for the senders.
-                drop(channels);
-                return Err(error);
-            }
-            forwarder.start_batchers(channels)?;
-            forwarder.start_monitor()?;
-        }
-        Ok(forwarder)
+        Ok((forwarder, channels))
     }
 }
 
@@ -317,8 +359,10 @@ fn spawn<Seat: Send + Sync + 'static>(
 }
 
 fn open_dead_letter(config: &DeadLetterConfig) -> Result<DeadLetter, StartError> {
-    DeadLetter::open(&config.path, config.bytes_max)
-        .map_err(|source| StartError::DeadLetter { path: config.path.clone(), source })
+    DeadLetter::open(&config.path, config.bytes_max).map_err(|error| match error {
+        OpenError::Taken { holder } => StartError::DeadLetterInUse { path: config.path.clone(), holder },
+        OpenError::Io(source) => StartError::DeadLetter { path: config.path.clone(), source },
+    })
 }
 
 /// The rings, among which the queue's slots are divided; of a disabled forwarder, closed ones of one slot.

@@ -10,7 +10,11 @@ use super::monitor::{self, MonitorSeat};
 use super::parcel::Parcel;
 use super::sender;
 use crate::batch::Shape;
+#[cfg(feature = "cli")]
+use crate::event::AuditEvent;
 use crate::net::Stop;
+#[cfg(feature = "cli")]
+use crate::siem::FormatError;
 use crate::siem::{Health, Siem};
 
 pub(crate) trait Destination: Send + Sync {
@@ -26,6 +30,9 @@ pub(crate) trait Destination: Send + Sync {
     /// The monitor's loop; returns when it is done.
     fn monitor(&self, seat: &MonitorSeat);
     fn health_check(&self, stop: &Stop) -> Health;
+    /// Appends the wire form of one event.
+    #[cfg(feature = "cli")]
+    fn format(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError>;
 }
 
 impl<S: Siem> Destination for S {
@@ -66,5 +73,10 @@ impl<S: Siem> Destination for S {
             Ok(mut connection) => Siem::health_check(self, &mut connection),
             Err(verdict) => monitor::no_connection(verdict),
         }
+    }
+
+    #[cfg(feature = "cli")]
+    fn format(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
+        Siem::format_event(self, event, body)
     }
 }

@@ -108,6 +108,14 @@ impl Forwarder {
         self.destination.health_check(&self.pipeline.stop)
     }
 
+    /// Whether all threads that events depend on are alive. Those of a drained forwarder are not.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_alive(&self) -> bool {
+        let now = Instant::now();
+        let senders_end = self.senders.iter().any(|worker| worker.has_ended_by(now));
+        !senders_end && !self.batchers.iter().any(|worker| worker.has_ended_by(now))
+    }
+
     /// The configuration that it runs with.
     pub fn config(&self) -> &SiemConfig {
         &self.config
@@ -142,6 +150,9 @@ impl Forwarder {
         // Stopped, by the deadline or by an abort, nobody has time; else the drain's own time is left for it.
         let time_left = if deadline_reached { Duration::ZERO } else { timeout.saturating_sub(begun.elapsed()) };
         self.pipeline.sync_dead_letter(time_left + SYNC_AFTER_DEADLINE);
+        if let Some(dead_letter) = &self.pipeline.dead_letter {
+            dead_letter.release();
+        }
         let metrics = self.metrics();
         let dead_letter = self.pipeline.dead_letter.as_ref().map(|dead_letter| dead_letter.path().to_owned());
         let ledger = metrics.ledger.clone();

@@ -2,7 +2,7 @@
 //!
 //! Read it in this order: `ring` and `emitter` (the caller's side), `batcher` and `gap`, `parcel` and `outcome` (a batch
 //! on its way, and what becomes of it), `held` and `sender` (who sends it), `monitor`, `forwarder` (who owns the threads
-//! and drains them).
+//! and drains them); `resender` and `witness` (a replay: what was encoded before, sent again).
 
 mod batcher;
 mod builder;
@@ -21,10 +21,13 @@ mod pending;
 mod pipeline;
 mod refused;
 mod report;
+#[cfg(feature = "cli")]
+mod resender;
 mod ring;
 mod sender;
 mod settings;
 mod vitals;
+mod witness;
 
 pub use builder::Builder;
 pub use emitter::Emitter;
@@ -33,4 +36,8 @@ pub use forwarder::Forwarder;
 pub(crate) use pipeline::chain;
 pub use refused::Refused;
 pub use report::Report;
+#[cfg(feature = "cli")]
+pub(crate) use resender::{HandOver, Recorded, Resender};
 pub use settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};
+#[cfg(feature = "cli")]
+pub(crate) use witness::Witness;

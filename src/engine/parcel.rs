@@ -89,7 +89,7 @@ impl Parcel {
     /// All its events are delivered; gives the memory back where nobody else reads it.
     pub(crate) fn delivered(mut self) -> Option<(Vec<u8>, Vec<Mark>)> {
         self.settled = true;
-        self.pipeline.books.deliver(self.batch.len());
+        self.pipeline.deliver(self.batch.marks().iter().copied());
         let batch = std::mem::replace(&mut self.batch, Arc::new(Batch::nothing()));
         Arc::try_unwrap(batch).ok().map(Batch::into_parts)
     }
@@ -114,7 +114,11 @@ impl Parcel {
 
     fn record(mut self, cause: Cause, records: &mut Records) {
         self.settled = true;
-        records.attempted(&self.attempts(cause));
+        let attempts = self.attempts(cause);
+        if self.pipeline.left_to_witness(self.batch.marks().iter().copied(), &attempts) {
+            return;
+        }
+        records.attempted(&attempts);
         (0..self.len()).for_each(|index| records.push_wire(&self.batch, index));
     }
 
@@ -124,12 +128,16 @@ impl Parcel {
         let with = |wanted: fn(&Fate) -> bool| {
             fates.iter().enumerate().filter(move |(_, fate)| wanted(fate)).map(|(index, _)| index)
         };
-        self.pipeline.books.deliver(with(|fate| matches!(fate, Fate::Delivered)).count());
+        let delivered = with(|fate| matches!(fate, Fate::Delivered));
+        self.pipeline.deliver(delivered.filter_map(|index| self.batch.marks().get(index).copied()));
         let mut records = self.pipeline.records();
         for (index, fate) in fates.iter().enumerate() {
             if let Fate::Rejected(cause) = fate {
-                records.attempted(&self.attempts(cause.clone()));
-                records.push_wire(&self.batch, index);
+                let attempts = self.attempts(cause.clone());
+                if !self.pipeline.left_to_witness(self.batch.marks().get(index).copied().into_iter(), &attempts) {
+                    records.attempted(&attempts);
+                    records.push_wire(&self.batch, index);
+                }
             }
         }
         self.pipeline.bury(&records);

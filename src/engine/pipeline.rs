@@ -12,8 +12,10 @@ use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
 use super::vitals::Vitals;
+use super::witness::Witness;
+use crate::batch::Mark;
 use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
-use crate::event::{AuditEvent, monotonic};
+use crate::event::{AuditEvent, EventId, monotonic};
 use crate::ledger::{Books, LostReason};
 use crate::net::Stop;
 use crate::policy::{BreakerConfig, BreakerState, CircuitBreaker, RetryPolicy};
@@ -50,6 +52,8 @@ pub(crate) struct Pipeline {
     pub(crate) connects: CircuitBreaker,
     /// Bytes of the batches that were taken and are not held yet.
     pub(crate) pending_bytes: Arc<AtomicUsize>,
+    /// Who keeps what fails, in the dead letter's place.
+    pub(crate) witness: Option<Arc<dyn Witness>>,
     vitals: Vitals,
     logged: Mutex<HashMap<Cow<'static, str>, Logged>>,
 }
@@ -83,9 +87,27 @@ impl Pipeline {
             breaker: CircuitBreaker::with_permit_timeout(breaker, request_timeout),
             connects: CircuitBreaker::one_at_a_time(CONNECT_PAUSE.min(breaker.recovery_timeout), request_timeout),
             pending_bytes: Arc::default(),
+            witness: None,
             vitals: Vitals::default(),
             logged: Mutex::default(),
         }
+    }
+
+    /// Books events as delivered.
+    pub(crate) fn deliver(&self, marks: impl Iterator<Item = Mark> + Clone) {
+        if let Some(witness) = &self.witness {
+            witness.delivered(&ids(marks.clone()));
+        }
+        self.books.deliver(marks.count());
+    }
+
+    /// Books events as dead-lettered that a witness keeps; false where there is none, and nothing is booked.
+    pub(crate) fn left_to_witness(&self, marks: impl Iterator<Item = Mark> + Clone, attempts: &Attempts) -> bool {
+        if let Some(witness) = &self.witness {
+            witness.failed(&ids(marks.clone()), attempts);
+            self.books.dead_letter(marks.count());
+        }
+        self.witness.is_some()
     }
 
     /// Begins to drain, until `deadline` in monotonic nanoseconds.
@@ -252,6 +274,10 @@ impl Pipeline {
         // The logger is the service's code: its panic must not end a worker, whose events nobody would carry then.
         drop(catch_unwind(AssertUnwindSafe(log)));
     }
+}
+
+fn ids(marks: impl Iterator<Item = Mark>) -> Vec<EventId> {
+    marks.map(|mark| mark.id).collect()
 }
 
 /// An error with its sources in one line.

@@ -206,7 +206,8 @@ pub struct Pin {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetterConfig {
-    /// The file, made with mode 0600 where it does not exist, appended to where it does.
+    /// The file, made with mode 0600 where it does not exist, appended to where it does, and begun anew where it was moved
+    /// away. One forwarder's at a time: `<path>.lock` beside it says whose, from start to drain.
     pub path: PathBuf,
     /// The most bytes of the file. Default 256,000,000; what does not fit is counted as lost.
     pub bytes_max: u64,
@@ -237,12 +238,20 @@ pub enum StartError {
     #[error("{0}")]
     Destination(String),
     /// The dead letter cannot be opened.
-    #[error("the dead letter {path} cannot be opened", path = path.display())]
+    #[error("the dead letter {path} cannot be opened{advice}", path = path.display(), advice = advice(.source))]
     DeadLetter {
         /// Where it was to lie.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// Another forwarder writes to this dead letter, in this process or in another one.
+    #[error("the dead letter {path} is in use {user}", path = path.display(), user = user(*.holder))]
+    DeadLetterInUse {
+        /// Where it lies.
+        path: PathBuf,
+        /// The process that uses it, where it has said so.
+        holder: Option<u32>,
     },
     /// A thread cannot be started.
     #[error("the thread {name} cannot be started")]
@@ -252,4 +261,23 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// What to do about a file that cannot be opened.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => ", make its folder first",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ", name a file that this user may write",
+        io::ErrorKind::IsADirectory => ", name a file",
+        _ => "",
+    }
+}
+
+fn user(holder: Option<u32>) -> String {
+    let user = match holder {
+        Some(process) if process == std::process::id() => "by another forwarder of this process".to_owned(),
+        Some(process) => format!("by process {process}"),
+        None => "by another process".to_owned(),
+    };
+    format!("{user}: give each its own, or end the other first")
 }

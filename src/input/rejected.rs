@@ -1,13 +1,12 @@
 //! Lines that cannot become an event, and the file that keeps them.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use super::Unreadable;
 use super::lines::HEAD_BYTES_MAX;
+use crate::append::AppendFile;
 use crate::event::escape::write_text;
 
 /// A line that cannot become an event.
@@ -70,11 +69,9 @@ impl fmt::Debug for RejectedLine {
 /// The file of `[input] rejected`: one JSON object a line with `file`, `line`, `reason` and `text`.
 #[derive(Debug)]
 pub struct RejectedFile {
-    file: File,
+    file: AppendFile,
     record: Vec<u8>,
     written: u64,
-    /// The file ends within a record, which the next must not be glued to.
-    torn: bool,
 }
 
 impl RejectedFile {
@@ -83,9 +80,7 @@ impl RejectedFile {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let torn = ends_within_a_line(&file)?;
-        Ok(Self { file, record: Vec::new(), written: 0, torn })
+        Ok(Self { file: AppendFile::open(path)?, record: Vec::new(), written: 0 })
     }
 
     /// Appends a record, whole, in one write.
@@ -95,9 +90,6 @@ impl RejectedFile {
     pub fn write(&mut self, line: &RejectedLine) -> io::Result<()> {
         let record = &mut self.record;
         record.clear();
-        if self.torn {
-            record.push(b'\n');
-        }
         record.extend_from_slice(b"{\"file\":");
         write_text(line.file.as_bytes(), record);
         record.extend_from_slice(b",\"line\":");
@@ -107,9 +99,7 @@ impl RejectedFile {
         record.extend_from_slice(b",\"text\":");
         write_text(line.text.as_bytes(), record);
         record.extend_from_slice(b"}\n");
-        self.torn = true;
-        self.file.write_all(record)?;
-        self.torn = false;
+        self.file.write(record)?;
         self.written += 1;
         Ok(())
     }
@@ -120,20 +110,11 @@ impl RejectedFile {
     }
 }
 
-/// What a crash or a full disk may have left.
-fn ends_within_a_line(mut file: &File) -> io::Result<bool> {
-    if !file.metadata()?.is_file() || file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(false);
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::OpenOptions;
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
 
     fn rejected(line: u64, text: &[u8]) -> RejectedLine {
