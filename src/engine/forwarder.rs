@@ -25,7 +25,7 @@ use crate::siem::Health;
 /// How long a thread may take to come back after the deadline, before it is left behind.
 const GRACE: Duration = Duration::from_millis(250);
 /// How long after the deadline the disk may still be waited for.
-const SYNC_AFTER_DEADLINE: Duration = Duration::from_millis(150);
+const SYNC_AFTER_DEADLINE: Duration = Duration::from_millis(100);
 /// How long all may take to their end once nothing is left for them to write down.
 const LAST_STEPS: Duration = Duration::from_millis(10);
 
@@ -149,10 +149,7 @@ impl Forwarder {
         threads_left.extend(self.end_monitor(if deadline_reached { LAST_STEPS } else { GRACE }));
         // Stopped, by the deadline or by an abort, nobody has time; else the drain's own time is left for it.
         let time_left = if deadline_reached { Duration::ZERO } else { timeout.saturating_sub(begun.elapsed()) };
-        self.pipeline.sync_dead_letter(time_left + SYNC_AFTER_DEADLINE);
-        if let Some(dead_letter) = &self.pipeline.dead_letter {
-            dead_letter.release();
-        }
+        self.pipeline.close_dead_letter(time_left + SYNC_AFTER_DEADLINE);
         let metrics = self.metrics();
         let dead_letter = self.pipeline.dead_letter.as_ref().map(|dead_letter| dead_letter.path().to_owned());
         let ledger = metrics.ledger.clone();

@@ -234,14 +234,17 @@ impl Pipeline {
 
     /// Waits for the disk, for which the writes of a drain did not wait; no longer than `timeout`, since a busy disk can
     /// take seconds and the events are the system's already.
-    pub(crate) fn sync_dead_letter(self: &Arc<Self>, timeout: Duration) {
-        if self.dead_letter.as_ref().is_none_or(|dead_letter| !dead_letter.is_unsynced()) {
-            return;
+    pub(crate) fn close_dead_letter(self: &Arc<Self>, timeout: Duration) {
+        let Some(dead_letter) = &self.dead_letter else { return };
+        if !dead_letter.is_unsynced() {
+            return dead_letter.release();
         }
         let (done, synced) = bounded(1);
         let pipeline = Arc::clone(self);
         let sync = move || {
             let result = pipeline.dead_letter.as_ref().map_or(Ok(()), DeadLetter::sync);
+            // Here too, since a disk that is slow to write is slow to forget a name.
+            pipeline.dead_letter.as_ref().inspect(|dead_letter| dead_letter.release());
             // Too late, nobody waits for it.
             drop(done.send(result));
         };
