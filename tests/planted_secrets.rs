@@ -12,20 +12,21 @@
 mod support;
 #[path = "support/hec.rs"]
 mod hec;
+#[path = "support/logged.rs"]
+mod logged;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/tls.rs"]
 mod tls;
 
-use std::fmt::{Debug, Write as _};
+use std::fmt::Debug;
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::LevelFilter;
 use rustix::process::Signal;
 use siem_forward::net::{Http, HttpConfig, Proxy, Stop};
 use siem_forward::receiver::ReceiverConfig;
@@ -290,22 +291,6 @@ fn the_other_commands_show_no_secret_either() {
     drop(taken);
 }
 
-static LOGGED: Mutex<String> = Mutex::new(String::new());
-
-struct Collect;
-
-impl Log for Collect {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        writeln!(LOGGED.lock().unwrap(), "{} {}", record.target(), record.args()).unwrap();
-    }
-
-    fn flush(&self) {}
-}
-
 fn config() -> HttpConfig {
     let mut config = HttpConfig::default();
     config.timeout = Duration::from_secs(10);
@@ -326,8 +311,7 @@ fn panic_of(panics: impl FnOnce()) -> String {
 /// logs meanwhile, down to what it tells its authors.
 #[test]
 fn nothing_public_that_holds_a_secret_prints_it() {
-    log::set_logger(&Collect).unwrap();
-    log::set_max_level(LevelFilter::Trace);
+    logged::collect(LevelFilter::Trace);
     let pems = Pems::new();
     let token = pems.write("token", format!("file-{MARK}"));
     let gateway = parrot("407 Proxy Authentication Required");
@@ -392,13 +376,13 @@ fn nothing_public_that_holds_a_secret_prints_it() {
     for message in messages {
         assert_hidden("panic", &message);
     }
-    let logged = LOGGED.lock().unwrap().clone();
+    let logged = logged::text();
     assert!(logged.contains("ureq"), "libraries did log: {logged}");
     // The client also logs the bytes that it writes and reads. What a server repeats is not ours to hide there; so what
     // is written is looked at with servers that repeat nothing.
     let told: Vec<&str> = logged.lines().filter(|line| !line.starts_with("ureq_proto::util ")).collect();
     assert_hidden("log", &told.join("\n"));
-    LOGGED.lock().unwrap().clear();
+    logged::clear();
     let (mute, authority) = (hec::receiver(&[]), Authority::new("CA"));
     let front =
         Front::new(server(&authority.issue("siem", &["localhost"], Kind::Good), None, BOTH), Some(mute.address()));
@@ -413,7 +397,7 @@ fn nothing_public_that_holds_a_secret_prints_it() {
         let health = splunk.health_check(&mut splunk.connect(&Stop::new()).unwrap());
         assert_eq!(health.healthy, *http == direct, "{health:?}");
     }
-    let logged = LOGGED.lock().unwrap().clone();
+    let logged = logged::text();
     let dumped = undumped(&logged);
     assert!(dumped.contains("POST./services/collector/event.HTTP/1.1"), "what is written is logged: {dumped}");
     assert_hidden("log", &logged);

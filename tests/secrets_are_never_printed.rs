@@ -10,50 +10,20 @@
 mod support;
 #[path = "support/hec.rs"]
 mod hec;
+#[path = "support/logged.rs"]
+mod logged;
 
-use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::LevelFilter;
 use siem_forward::receiver::{Receiver, ReceiverConfig};
 use siem_forward::siem::Splunk;
 use siem_forward::{DeadLetterConfig, Secret, Siem};
 
 use hec::{Letter, TOKEN, builder, free_address, receiver, splunk};
 use support::{send, wait_until};
-
-static LOGGED: Mutex<String> = Mutex::new(String::new());
-
-struct Collect;
-
-impl Log for Collect {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        writeln!(LOGGED.lock().unwrap(), "{} {}", record.target(), record.args()).unwrap();
-    }
-
-    fn flush(&self) {}
-}
-
-/// Everything that anybody logs from now on, down to what libraries say to their authors.
-fn collect_logs() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        log::set_logger(&Collect).unwrap();
-        log::set_max_level(LevelFilter::Trace);
-    });
-}
-
-/// A copy: a failed comparison must not hold the lock that the next line of the log waits for.
-fn logged() -> String {
-    LOGGED.lock().unwrap().clone()
-}
 
 fn assert_hidden(what: &str, text: &str) {
     assert!(!text.is_empty() && !text.contains(TOKEN), "{what}: {text}");
@@ -94,7 +64,7 @@ fn parrot(status: &'static str) -> String {
 /// T23: in whatever is printed while it runs.
 #[test]
 fn a_destination_that_repeats_the_token_does_not_get_it_printed() {
-    collect_logs();
+    logged::collect(LevelFilter::Trace);
     for status in ["403 Forbidden", "400 Bad Request", "500 Internal Server Error", "413 Too Large", "200 OK"] {
         let letter = Letter::new();
         let forwarder = builder(splunk(parrot(status)), &letter).start().unwrap();
@@ -110,13 +80,13 @@ fn a_destination_that_repeats_the_token_does_not_get_it_printed() {
         assert!(dead.contains("refused authorization: Splunk …"), "it did repeat it: {dead}");
         assert_hidden("dead letter", &dead);
     }
-    assert_hidden("log", &logged());
+    assert_hidden("log", &logged::text());
 }
 
 /// The one that was sent is hidden, not the one that the file holds by then.
 #[test]
 fn a_token_from_a_file_is_hidden_while_it_changes() {
-    collect_logs();
+    logged::collect(LevelFilter::Trace);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     let tokens = [format!("a-{TOKEN}"), format!("b-{TOKEN}"), format!("c-{TOKEN}")];
@@ -137,13 +107,13 @@ fn a_token_from_a_file_is_hidden_while_it_changes() {
     let dead = std::fs::read_to_string(&letter.path).unwrap();
     assert!(dead.contains("refused authorization: Splunk …"), "it did repeat it: {dead}");
     assert_hidden("dead letter", &dead);
-    assert_hidden("log", &logged());
+    assert_hidden("log", &logged::text());
 }
 
 /// T23: in whatever is made of it.
 #[test]
 fn nothing_that_is_made_of_a_token_shows_it() {
-    collect_logs();
+    logged::collect(LevelFilter::Trace);
     let receiver = receiver(&[]);
     let destination = splunk(receiver.url()).index("audit");
     assert_hidden("secret", &format!("{:?}", Secret::new(TOKEN)));
@@ -161,7 +131,7 @@ fn nothing_that_is_made_of_a_token_shows_it() {
     assert_hidden("forwarder and emitter", &format!("{forwarder:?} {emitter:?}"));
     assert_hidden("health check", &format!("{:?}", forwarder.health_check()));
     assert!(forwarder.drain(support::PATIENCE).all_delivered());
-    assert_hidden("log", &logged());
+    assert_hidden("log", &logged::text());
 }
 
 #[test]
@@ -183,7 +153,7 @@ fn errors_do_not_repeat_what_they_are_about() {
 /// Where nobody listens, and where the dead letter cannot be opened.
 #[test]
 fn failures_do_not_show_it_either() {
-    collect_logs();
+    logged::collect(LevelFilter::Trace);
     let letter = Letter::new();
     let forwarder = builder(splunk(format!("http://{}", free_address())), &letter).start().unwrap();
     send(&forwarder.emitter(), 10);
@@ -195,5 +165,5 @@ fn failures_do_not_show_it_either() {
     let folder = letter.path.parent().unwrap();
     let error = builder(splunk("http://127.0.0.1:1"), &letter).dead_letter(DeadLetterConfig::new(folder)).start();
     assert_hidden("start", &format!("{:?}", error.unwrap_err()));
-    assert_hidden("log", &logged());
+    assert_hidden("log", &logged::text());
 }

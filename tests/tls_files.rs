@@ -10,18 +10,19 @@
 mod support;
 #[path = "support/hec.rs"]
 mod hec;
+#[path = "support/logged.rs"]
+mod logged;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/tls.rs"]
 mod tls;
 
-use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::LevelFilter;
 use rcgen::KeyPair;
 use siem_forward::net::{Http, HttpConfig, HttpErrorKind, Stop};
 use siem_forward::siem::Splunk;
@@ -35,50 +36,17 @@ use tls::{Authority, BOTH, Front, Issued, Kind, Pems, pem, server};
 /// A key of RSA with 2,048 bits that nothing but these tests trusts: PKCS#1, in hexadecimal.
 const RSA: &str = include_str!("support/rsa_key.hex");
 
-static LOGGED: Mutex<String> = Mutex::new(String::new());
-
-struct Collect;
-
-impl Log for Collect {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= LevelFilter::Warn
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            writeln!(LOGGED.lock().unwrap(), "{}", record.args()).unwrap();
-        }
-    }
-
-    fn flush(&self) {}
-}
-
 /// One test at a time looks at the log, and finds in it what it did itself.
-struct Logged {
-    log: &'static Mutex<String>,
-    _alone: MutexGuard<'static, ()>,
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    logged::collect(LevelFilter::Warn);
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    logged::clear();
+    guard
 }
 
-impl Logged {
-    fn begin() -> Self {
-        static ONE: Mutex<()> = Mutex::new(());
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            log::set_logger(&Collect).unwrap();
-            log::set_max_level(LevelFilter::Warn);
-        });
-        let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        LOGGED.lock().unwrap().clear();
-        Self { log: &LOGGED, _alone: guard }
-    }
-
-    fn times(&self, text: &str) -> usize {
-        self.log.lock().unwrap().matches(text).count()
-    }
-
-    fn text(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
+fn times(text: &str) -> usize {
+    logged::text().matches(text).count()
 }
 
 fn config() -> HttpConfig {
@@ -125,7 +93,7 @@ impl World {
 
 #[test]
 fn what_is_wrong_with_a_file_is_found_at_start_and_names_key_and_file() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     let (good, other) = (World::new(), Issued::self_signed("other", &[], Kind::Good));
     let (ca, cert, key) = (good.authority.pem(), std::fs::read_to_string(good.pems.path("client.pem")).unwrap(), {
         std::fs::read_to_string(good.pems.path("client.key")).unwrap()
@@ -178,7 +146,7 @@ fn what_is_wrong_with_a_file_is_found_at_start_and_names_key_and_file() {
 
 #[test]
 fn a_file_that_is_not_there_and_half_a_pair_are_found_at_start() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     for (name, key) in [("ca.pem", "ca"), ("client.pem", "cert"), ("client.key", "key")] {
         let world = World::new();
         std::fs::remove_file(world.pems.path(name)).unwrap();
@@ -199,7 +167,7 @@ fn a_file_that_is_not_there_and_half_a_pair_are_found_at_start() {
 
 #[test]
 fn every_form_of_a_key_is_read() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     let world = World::new();
     let pkcs1: Vec<u8> = RSA.split_whitespace().collect::<String>().as_bytes().chunks(2).map(hex).collect();
     // RFC 5208: a version, the algorithm's name (rsaEncryption), the key.
@@ -235,7 +203,7 @@ fn hex(digits: &[u8]) -> u8 {
 
 #[test]
 fn a_renewal_serves_the_next_connection_and_half_a_renewal_none() {
-    let logged = Logged::begin();
+    let _alone = alone();
     let world = World::new();
     world.prepare().unwrap();
     assert_eq!(world.get(), Ok(200));
@@ -248,8 +216,8 @@ fn a_renewal_serves_the_next_connection_and_half_a_renewal_none() {
         assert_eq!(world.get(), Ok(200));
         assert_eq!(world.front.seen().pop().unwrap(), first);
     }
-    assert_eq!(logged.times("does not belong to the certificate"), 1, "{}", logged.text());
-    assert_eq!(logged.times("what it held before serves on"), 1);
+    assert_eq!(times("does not belong to the certificate"), 1, "{}", logged::text());
+    assert_eq!(times("what it held before serves on"), 1);
     world.pems.write("client.key", client.key_pem());
     assert_eq!(world.get(), Ok(200));
     assert_eq!(world.front.seen().pop().unwrap().as_ref(), Some(&client.chain[0]));
@@ -259,7 +227,7 @@ fn a_renewal_serves_the_next_connection_and_half_a_renewal_none() {
     assert_eq!(world.get(), Ok(200));
     std::fs::remove_file(world.pems.path("ca.pem")).unwrap();
     assert_eq!(world.get(), Ok(200));
-    assert_eq!(logged.times("what it held before serves on"), 3, "{}", logged.text());
+    assert_eq!(times("what it held before serves on"), 3, "{}", logged::text());
 
     // Another authority is believed from now on, and the old one is not.
     let other = Authority::new("Other");
@@ -272,7 +240,7 @@ fn a_renewal_serves_the_next_connection_and_half_a_renewal_none() {
 
 #[test]
 fn what_is_dangerous_is_warned_of_at_each_start_and_only_there() {
-    let logged = Logged::begin();
+    let _alone = alone();
     let mut world = World::new();
     let expired = world.authority.issue("forwarder", &[], Kind::Expired);
     world.pems.write("client.pem", expired.pem());
@@ -298,29 +266,29 @@ fn what_is_dangerous_is_warned_of_at_each_start_and_only_there() {
             "client.key holds a secret and can be read by everybody on this machine (mode 644)",
             "token holds a secret and can be read by everybody on this machine (mode 604)",
         ] {
-            assert_eq!(logged.times(warning), start, "{warning}: {}", logged.text());
+            assert_eq!(times(warning), start, "{warning}: {}", logged::text());
         }
     }
-    assert_eq!(logged.text().lines().count(), 8, "{}", logged.text());
+    assert_eq!(logged::text().lines().count(), 8, "{}", logged::text());
 }
 
 #[test]
 fn what_is_safe_is_not_warned_of() {
-    let logged = Logged::begin();
+    let _alone = alone();
     let world = World::new();
     world.prepare().unwrap();
     assert_eq!(world.get(), Ok(200));
     // Nor is a connection without TLS, whose settings say nothing of it.
     config().prepare(&"http://127.0.0.1:1".parse().unwrap()).unwrap();
-    assert_eq!(logged.text(), "");
+    assert_eq!(logged::text(), "");
     world.config.prepare(&"http://127.0.0.1:1".parse().unwrap()).unwrap();
-    assert_eq!(logged.times("tls has no effect: the URL http://127.0.0.1:1 is http"), 1);
+    assert_eq!(times("tls has no effect: the URL http://127.0.0.1:1 is http"), 1);
 }
 
 /// A server that is wrong for hours charges nobody, and once it is right everything arrives.
 #[test]
 fn a_wrong_certificate_is_the_endpoints_fault_and_costs_no_event() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     let (authority, pems, letter, receiver) = (Authority::new("CA"), Pems::new(), Letter::new(), hec::receiver(&[]));
     let good = authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&good, None, BOTH), Some(receiver.address()));
@@ -349,7 +317,7 @@ fn a_wrong_certificate_is_the_endpoints_fault_and_costs_no_event() {
 /// was to go by way of the wrong ones.
 #[test]
 fn no_event_is_given_up_for_a_wrong_certificate_while_others_are_delivered() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     let (authority, pems, letter, receiver) = (Authority::new("CA"), Pems::new(), Letter::new(), hec::receiver(&[]));
     let of = |kind| server(&authority.issue("siem", &["localhost"], kind), None, BOTH);
     let front = Front::new(of(Kind::Good), Some(receiver.address()));
@@ -390,7 +358,7 @@ fn no_event_is_given_up_for_a_wrong_certificate_while_others_are_delivered() {
 
 #[test]
 fn what_is_left_at_the_end_says_in_the_dead_letter_what_was_wrong() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     let (letter, pems) = (Letter::new(), Pems::new());
     let front = Front::new(server(&Issued::self_signed("itself", &["localhost"], Kind::Good), None, BOTH), None);
     let mut http = config();
@@ -410,7 +378,7 @@ fn what_is_left_at_the_end_says_in_the_dead_letter_what_was_wrong() {
 /// The keys of the configuration file, with everything that they can say.
 #[test]
 fn the_program_takes_the_files_from_its_configuration_and_finds_their_mistakes_there() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     let (world, receiver): (World, Receiver) = (World::new(), hec::receiver(&[]));
     let shown = world.authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&shown, Some(&world.authority), BOTH), Some(receiver.address()));
@@ -451,7 +419,7 @@ fn the_program_takes_the_files_from_its_configuration_and_finds_their_mistakes_t
 /// The system's store is what the environment names, and one without a certificate is found at start.
 #[test]
 fn without_a_ca_of_its_own_the_program_trusts_the_systems_store() {
-    let _alone = Logged::begin();
+    let _alone = alone();
     let (authority, pems, receiver) = (Authority::new("CA"), Pems::new(), hec::receiver(&[]));
     let shown = authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&shown, None, BOTH), Some(receiver.address()));
