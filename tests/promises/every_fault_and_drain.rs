@@ -1,0 +1,227 @@
+//! Whatever fault the receiver shows, each event has exactly one fate: when drained in the midst of it, within the
+//! deadline; when aborted; and when the fault passes, delivered. With acknowledgements, delivered means indexed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
+
+use std::time::{Duration, Instant};
+
+use siem_forward::receiver::{Counts, Receiver};
+use siem_forward::{ConnectionConfig, EventId, Forwarder, Report};
+
+use crate::hec::{
+    self, Letter, acknowledging, assert_acknowledged, assert_balanced, builder, faults, ids, receiver, splunk,
+};
+use crate::menu::{Case, Doubles, OF_ACKS, OF_EVENTS, serve};
+use crate::support::{PATIENCE, send, send_one};
+
+/// The deadline of a drain amid a fault, and the half second that drain may take beyond it.
+const DEADLINE: Duration = Duration::from_millis(800);
+const BEYOND: Duration = Duration::from_millis(500);
+
+/// How long the indexer takes: a moment in which what is taken is not indexed yet.
+const INDEXING: Duration = Duration::from_millis(30);
+
+/// Whether the token has indexer acknowledgement, and the destination asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ack {
+    Off,
+    On,
+}
+
+/// A receiver with a fault, and a forwarder that meets it.
+struct Table {
+    receiver: Receiver,
+    letter: Letter,
+    forwarder: Forwarder,
+    ack: Ack,
+}
+
+impl Table {
+    fn lay(case: &Case, fault: &str, ack: Ack) -> Self {
+        let receiver = if ack == Ack::On { acknowledging(INDEXING, &[fault]) } else { receiver(&[fault]) };
+        let letter = Letter::new();
+        let mut connection = ConnectionConfig::default();
+        if is_of_acks(case) && case.acked == Doubles::May {
+            // The acknowledgement will never come.
+            connection.ack_timeout = Duration::from_millis(300);
+        }
+        let splunk = splunk(receiver.url()).ack(ack == Ack::On).timeout(patience(case));
+        let forwarder = builder(splunk, &letter).connection(connection).start().unwrap();
+        Self { receiver, letter, forwarder, ack }
+    }
+
+    /// Waits until the fault has been met by so many requests.
+    fn wait_for_requests(&self, case: &Case, requests: u64) {
+        let met = |counts: &Counts| if is_of_acks(case) { counts.ack_requests } else { counts.requests };
+        let is_met = self.receiver.wait_until(PATIENCE, |counts| met(counts) >= requests);
+        assert!(is_met, "{:?}", self.receiver.counts());
+    }
+
+    fn assert_balanced(&self, sent: &[EventId], report: &Report) {
+        match self.ack {
+            Ack::On => assert_acknowledged(sent, &self.receiver, &self.letter, report),
+            Ack::Off => assert_balanced(sent, &self.receiver, &self.letter, report),
+        }
+    }
+}
+
+/// Whether the fault is one that only those meet who ask for acknowledgements.
+fn is_of_acks(case: &Case) -> bool {
+    OF_ACKS.iter().any(|other| other.name == case.name)
+}
+
+/// How long a request waits for its answer. Those that are only slow wait for it however busy the machine is.
+fn patience(case: &Case) -> Duration {
+    if ["late", "dripping"].contains(&case.name) { PATIENCE } else { hec::TIMEOUT }
+}
+
+/// 305 events, three of them poison, in batches of 50.
+fn send_some(forwarder: &Forwarder) -> (Vec<EventId>, Vec<String>) {
+    let emitter = forwarder.emitter();
+    let mut sent = Vec::new();
+    let mut poison = Vec::new();
+    for _ in 0..3 {
+        sent.extend(send(&emitter, 67));
+        let id = send_one(&emitter, "poison", 0);
+        sent.push(id);
+        poison.push(id.to_string());
+    }
+    sent.extend(send(&emitter, 101));
+    poison.sort();
+    (sent, poison)
+}
+
+/// Drains at once, with the fault in force to the end.
+fn drained_amid(case: &Case, ack: Ack) {
+    let table = Table::lay(case, case.amid, ack);
+    let (sent, _) = send_some(&table.forwarder);
+    ended_in_time(&table, &sent, DEADLINE);
+}
+
+/// Aborts as soon as the fault is met. Nothing more is delivered then.
+fn aborted_amid(case: &Case, ack: Ack) {
+    let table = Table::lay(case, case.amid, ack);
+    let (sent, _) = send_some(&table.forwarder);
+    table.wait_for_requests(case, 1);
+    ended_in_time(&table, &sent, Duration::ZERO);
+}
+
+fn ended_in_time(table: &Table, sent: &[EventId], deadline: Duration) {
+    let begun = Instant::now();
+    let report = if deadline.is_zero() { table.forwarder.abort() } else { table.forwarder.drain(deadline) };
+    let took = begun.elapsed();
+    assert!(took <= deadline + BEYOND, "it took {took:?}: {report}");
+    assert!(report.threads_left.is_empty(), "{report}");
+    assert_eq!(report.ledger.lost_total(), 0, "{report}");
+    table.assert_balanced(sent, &report);
+}
+
+/// Drains after the fault has passed: only what Splunk names is not delivered.
+fn drained_after(case: &Case, ack: Ack) {
+    let table = Table::lay(case, case.after, ack);
+    let Table { receiver, letter, forwarder, .. } = &table;
+    let (sent, poison) = send_some(forwarder);
+    // Long enough for each sender to meet the fault more than once.
+    let names = case.after.starts_with("400");
+    if names {
+        hec::wait_for_fates(forwarder, sent.len());
+    } else {
+        table.wait_for_requests(case, if is_of_acks(case) { 3 } else { 5 });
+    }
+    receiver.set_faults(faults(&[]));
+    hec::wait_for_fates(forwarder, sent.len());
+    assert!(forwarder.health().healthy, "{:?}", forwarder.health());
+    let report = forwarder.drain(PATIENCE);
+    assert!(report.elapsed < Duration::from_millis(500), "nothing was left to wait for: {:?}", report.elapsed);
+    let dead = letter.records();
+    if names {
+        assert_eq!(dead.keys().collect::<Vec<_>>(), poison.iter().collect::<Vec<_>>(), "{report}");
+        for record in dead.values() {
+            assert_eq!(record["words"], "Invalid data format (code 6)");
+            assert_eq!((&record["cause"], &record["possible_duplicate"]), (&"http_400".into(), &false.into()));
+            assert_eq!(record["wire"]["event"]["tool_name"], "poison");
+        }
+    } else {
+        assert!(dead.is_empty(), "{report}: {:?}", dead.values().next());
+    }
+    let doubles = if ack == Ack::On { case.acked } else { case.doubles };
+    if doubles == Doubles::Never {
+        assert!(ids(&[receiver]).values().all(|times| *times == 1), "{:?}", receiver.counts());
+    }
+    table.assert_balanced(&sent, &report);
+}
+
+mod without_acknowledgement {
+    use super::*;
+
+    #[test]
+    fn drained_at_once_amid_every_fault() {
+        serve(OF_EVENTS, |case| drained_amid(case, Ack::Off));
+    }
+
+    #[test]
+    fn drained_later_when_every_fault_has_passed() {
+        serve(OF_EVENTS, |case| drained_after(case, Ack::Off));
+    }
+
+    #[test]
+    fn aborted_amid_every_fault() {
+        serve(OF_EVENTS, |case| aborted_amid(case, Ack::Off));
+    }
+}
+
+mod with_acknowledgement {
+    use super::*;
+
+    #[test]
+    fn drained_at_once_amid_every_fault() {
+        serve(OF_EVENTS, |case| drained_amid(case, Ack::On));
+        serve(OF_ACKS, |case| drained_amid(case, Ack::On));
+    }
+
+    #[test]
+    fn drained_later_when_every_fault_has_passed() {
+        serve(OF_EVENTS, |case| drained_after(case, Ack::On));
+        serve(OF_ACKS, |case| drained_after(case, Ack::On));
+    }
+
+    #[test]
+    fn aborted_amid_every_fault() {
+        serve(OF_EVENTS, |case| aborted_amid(case, Ack::On));
+        serve(OF_ACKS, |case| aborted_amid(case, Ack::On));
+    }
+}
+
+/// A fault that nobody has in the menu would be one that nobody meets.
+#[test]
+fn every_kind_of_fault_is_on_the_menu() {
+    let is_served = |kind: &str| {
+        let mut cases = OF_EVENTS.iter().chain(OF_ACKS);
+        cases.any(|case| case.amid.split(':').next() == Some(kind))
+    };
+    // A success with another code, and an encoding that is refused: their own tests.
+    let elsewhere = ["200", "415"];
+    for (example, _) in siem_forward::receiver::Fault::known() {
+        let kind = example.split(':').next().unwrap();
+        assert!(is_served(kind) != elsewhere.contains(&kind), "{kind}");
+    }
+}
+
+/// A fault of one event in the middle of each batch, by its number: it alone is refused, those before it are not sent
+/// again.
+#[test]
+fn the_event_that_splunk_names_is_refused_alone() {
+    let receiver = receiver(&["400:event=3,first=4"]);
+    let letter = Letter::new();
+    let forwarder = builder(splunk(receiver.url()), &letter).start().unwrap();
+    let (sent, _) = send_some(&forwarder);
+    hec::wait_for_fates(&forwarder, sent.len());
+    let report = forwarder.drain(PATIENCE);
+    assert_eq!(report.ledger.dead_lettered, 4, "{report}");
+    assert!(ids(&[&receiver]).values().all(|times| *times == 1));
+    assert_balanced(&sent, &receiver, &letter, &report);
+}

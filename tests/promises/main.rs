@@ -1,0 +1,102 @@
+//! The tests that need no process of their own, in one program: it is linked once, and while one waits another runs. A file is a
+//! promise. What replaces the logger, counts allocations or looks at the process's own threads, memory or processor time
+//! is a program of its own, beside this folder.
+
+#[cfg(feature = "cli")]
+#[path = "../support/hec.rs"]
+mod hec;
+#[cfg(feature = "cli")]
+#[path = "../support/menu.rs"]
+mod menu;
+#[cfg(feature = "cli")]
+#[path = "../support/program.rs"]
+mod program;
+#[cfg(feature = "cli")]
+#[path = "../support/receiver_client.rs"]
+mod receiver_client;
+#[cfg(feature = "cli")]
+#[path = "../support/tls.rs"]
+mod tls;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod a_dead_letter_has_one_writer;
+#[cfg(target_os = "linux")]
+mod a_full_disk_is_told;
+#[cfg(feature = "cli")]
+mod a_killed_program_loses_its_memory;
+mod a_panic_loses_nothing;
+mod backoff_spaces_attempts;
+mod batches_by_count_bytes_and_age;
+#[cfg(feature = "cli")]
+mod cli_config;
+#[cfg(feature = "cli")]
+mod cli_dead_letter;
+#[cfg(feature = "cli")]
+mod cli_demo;
+#[cfg(feature = "cli")]
+mod cli_overflow;
+#[cfg(feature = "cli")]
+mod cli_receive;
+#[cfg(feature = "cli")]
+mod cli_replay;
+#[cfg(feature = "cli")]
+mod cli_run;
+#[cfg(feature = "cli")]
+mod cli_run_ends;
+#[cfg(feature = "cli")]
+mod cli_service;
+mod connections_grow_old;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod dns_change_moves_traffic;
+mod event_reads_back;
+mod event_serde;
+mod event_time_is_as_given;
+mod every_event_has_one_fate;
+#[cfg(feature = "cli")]
+mod every_fault_and_drain;
+mod forwarders_do_not_know_each_other;
+mod full_ring_refuses;
+#[cfg(feature = "cli")]
+mod gaps_are_told_in_band;
+mod health_monitor;
+#[cfg(feature = "cli")]
+mod input_reader;
+mod metrics_tell_the_ledger;
+mod nobody_is_stormed;
+#[cfg(feature = "cli")]
+mod one_503_in_three;
+mod overflow_is_a_policy;
+mod pending_batches;
+#[cfg(all(feature = "cli", unix))]
+mod proxies;
+#[cfg(feature = "cli")]
+mod receiver_acks;
+#[cfg(feature = "cli")]
+mod receiver_faults;
+#[cfg(feature = "cli")]
+mod receiver_http;
+#[cfg(feature = "cli")]
+mod receiver_life;
+#[cfg(feature = "cli")]
+mod receiver_speed;
+#[cfg(feature = "cli")]
+mod retry_after_in_both_forms;
+mod sampling_keeps_the_same;
+mod splunk_acks;
+#[cfg(feature = "cli")]
+mod splunk_connections;
+#[cfg(feature = "cli")]
+mod splunk_holds_what_it_acknowledges;
+#[cfg(feature = "cli")]
+mod splunk_outages;
+#[cfg(feature = "cli")]
+mod splunk_refusals;
+#[cfg(feature = "cli")]
+mod splunk_two_tokens;
+mod the_breaker_in_the_engine;
+#[cfg(all(feature = "cli", unix))]
+mod tls_says_what_is_wrong;
+#[cfg(feature = "cli")]
+mod token_file_is_read_again;
+mod wire_splunk;
