@@ -46,7 +46,7 @@ impl Outcome<'_> {
         match verdict {
             Verdict::Accept => {
                 self.pipeline.books.batch_sent();
-                self.pipeline.delivered(self.moment.now);
+                self.pipeline.delivered(self.moment.now, parcel.history.charged);
                 return parcel.delivered();
             }
             Verdict::Partial(partial) => self.partial(parcel, partial),
@@ -86,7 +86,7 @@ impl Outcome<'_> {
             }
         }
         if fates.contains(&Fate::Delivered) {
-            self.pipeline.delivered(self.moment.now);
+            self.pipeline.delivered(self.moment.now, parcel.history.charged);
         }
         if partial.retry.is_none() && !parcel.spend_cuts(1) {
             let cause =
@@ -124,14 +124,18 @@ impl Outcome<'_> {
         let failures_in_a_row = self.pipeline.failed(&cause);
         let Moment { started, now, random } = self.moment;
         let first_failure = *parcel.history.first_failure.get_or_insert(started);
+        let attempts = self.pipeline.retry.attempts();
+        let rate = &self.pipeline.failure_rate;
+        let charges_to_give_up = attempts.max(rate.charges_to_give_up());
         let known = Circumstances {
             events: parcel.len(),
             endpoints_fault: cause.is_the_endpoints(),
             evidence: self.pipeline.delivered_since(first_failure),
             failures_in_a_row,
-            outage_from: self.outage_from(),
+            outage_from: self.outage_from(charges_to_give_up),
             charged: parcel.history.charged,
-            attempts: self.pipeline.retry.attempts(),
+            charges_to_halve: attempts.max(rate.charges_to_halve()),
+            charges_to_give_up,
             may_halve_for_evidence: for_evidence == ForEvidence::MayHalve
                 && self.is_full_with(&parcel)
                 && self.waiting.len() < PARTS_MAX,
@@ -161,9 +165,9 @@ impl Outcome<'_> {
 
     /// As many failures in a row as all full waiting lists can be charged with: more is an outage that began after the
     /// evidence, whatever that said.
-    fn outage_from(&self) -> u32 {
+    fn outage_from(&self, charges: u32) -> u32 {
         let batches = u32::try_from(WAITING_MAX * self.senders).unwrap_or(u32::MAX);
-        self.pipeline.retry.attempts().saturating_mul(batches)
+        charges.saturating_mul(batches)
     }
 
     fn is_full_with(&self, parcel: &Parcel) -> bool {

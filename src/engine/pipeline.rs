@@ -18,7 +18,7 @@ use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
 use crate::event::{AuditEvent, EventId, monotonic};
 use crate::ledger::{Books, LostReason};
 use crate::net::Stop;
-use crate::policy::{BreakerConfig, BreakerState, CircuitBreaker, RetryPolicy};
+use crate::policy::{BreakerConfig, BreakerState, CircuitBreaker, FailureRate, RetryPolicy};
 use crate::siem::{Cause, Health};
 
 /// A warning of the same kind is logged at most this often.
@@ -46,6 +46,8 @@ pub(crate) struct Pipeline {
     failures_in_a_row: AtomicU32,
     /// When the first of them failed.
     failing_since: AtomicU64,
+    /// Of requests whose bytes are good.
+    pub(crate) failure_rate: FailureRate,
     /// Whether anything may be sent.
     pub(crate) breaker: CircuitBreaker,
     /// Whether anybody may connect: one at a time.
@@ -84,6 +86,7 @@ impl Pipeline {
             last_delivered: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             failing_since: AtomicU64::new(0),
+            failure_rate: FailureRate::new(),
             breaker: CircuitBreaker::with_permit_timeout(breaker, request_timeout),
             connects: CircuitBreaker::one_at_a_time(CONNECT_PAUSE.min(breaker.recovery_timeout), request_timeout),
             pending_bytes: Arc::default(),
@@ -124,8 +127,9 @@ impl Pipeline {
         self.deadline.load(Ordering::Relaxed)
     }
 
-    /// A batch was delivered, whole or in part.
-    pub(crate) fn delivered(&self, now: u64) {
+    /// A batch was delivered, whole or in part, after so many failures that were charged to it.
+    pub(crate) fn delivered(&self, now: u64, charged: u32) {
+        self.failure_rate.delivered_after(charged);
         // Relaxed: evidence that is seen a moment late is charged a moment late.
         self.last_delivered.fetch_max(now, Ordering::Relaxed);
         if self.failures_in_a_row.swap(0, Ordering::Relaxed) > 0 {

@@ -1,9 +1,10 @@
 //! Whose fault is a failure: the endpoint's, which charges nobody, or the batch's, which is cut until the culprit is alone.
 //!
 //! Without evidence a failure is the endpoint's. Evidence is that another batch was delivered on this pipeline since
-//! this one's first failure: the endpoint works, so these bytes do not. With it, a failure is charged; when the
-//! attempts are spent the batch is halved, and only a batch of one event is ever given up. So an outage, however long,
-//! gives up nothing, and one poisoned event costs itself alone.
+//! this one's first failure: the endpoint works, so these bytes do not. With it, a failure is charged; when more are
+//! charged than good bytes meet by chance the batch is halved, and only a batch of one event is ever given up. So an
+//! outage, however long, gives up nothing, nor does an endpoint that fails most of the time; and one poisoned event costs
+//! itself alone.
 
 /// What is known when a batch has failed.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +21,9 @@ pub(crate) struct Circumstances {
     pub(crate) outage_from: u32,
     /// Failures charged so far, this one not included.
     pub(crate) charged: u32,
-    /// How many charges cut a batch.
-    pub(crate) attempts: u32,
+    /// How many charges cut a batch, and how many give up what cannot be cut.
+    pub(crate) charges_to_halve: u32,
+    pub(crate) charges_to_give_up: u32,
     /// The sender can take nothing new before a waiting batch is done, so that no evidence can arise by itself, and
     /// halves would not be refused as the whole was.
     pub(crate) may_halve_for_evidence: bool,
@@ -50,11 +52,12 @@ pub(crate) fn step(known: Circumstances) -> Step {
         return Step::Wait;
     }
     if known.evidence && known.failures_in_a_row < known.outage_from {
-        return match known {
-            _ if known.charged + 1 < known.attempts => Step::ChargeAndWait,
-            _ if known.events > 1 && known.cuts_left >= 2 => Step::Halve,
-            _ => Step::GiveUp,
+        let (charges, then) = if known.events > 1 && known.cuts_left >= 2 {
+            (known.charges_to_halve, Step::Halve)
+        } else {
+            (known.charges_to_give_up, Step::GiveUp)
         };
+        return if known.charged + 1 < charges { Step::ChargeAndWait } else { then };
     }
     if known.may_halve_for_evidence && known.events > 1 { Step::HalveForEvidence } else { Step::Wait }
 }
@@ -76,7 +79,8 @@ mod tests {
         failures_in_a_row: 1,
         outage_from: 12,
         charged: 0,
-        attempts: 3,
+        charges_to_halve: 3,
+        charges_to_give_up: 9,
         may_halve_for_evidence: false,
         cuts_left: 20,
     };
@@ -96,13 +100,15 @@ mod tests {
     fn with_evidence_a_batch_is_charged_then_halved_and_only_a_single_event_given_up() {
         assert_eq!(step(FAILED), Step::ChargeAndWait);
         assert_eq!(step(Circumstances { charged: 2, ..FAILED }), Step::Halve);
-        assert_eq!(step(Circumstances { charged: 2, events: 1, ..FAILED }), Step::GiveUp);
-        assert_eq!(step(Circumstances { charged: 2, cuts_left: 1, ..FAILED }), Step::GiveUp);
+        for alone in [Circumstances { events: 1, ..FAILED }, Circumstances { cuts_left: 1, ..FAILED }] {
+            assert_eq!(step(Circumstances { charged: 7, ..alone }), Step::ChargeAndWait);
+            assert_eq!(step(Circumstances { charged: 8, ..alone }), Step::GiveUp);
+        }
     }
 
     #[test]
     fn an_outage_that_begins_after_the_evidence_charges_nobody() {
-        assert_eq!(step(Circumstances { failures_in_a_row: 12, charged: 2, events: 1, ..FAILED }), Step::Wait);
+        assert_eq!(step(Circumstances { failures_in_a_row: 12, charged: 8, events: 1, ..FAILED }), Step::Wait);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod breaker_lock;
 mod execute;
 #[cfg(test)]
 mod execute_tests;
+mod failure_rate;
 mod overflow;
 mod retry;
 mod retry_config;
@@ -15,6 +16,7 @@ mod sampling;
 pub(crate) use blame::{Circumstances, Step, cut_budget, step};
 pub use breaker::{BreakerConfig, BreakerState, BreakerStatus, CircuitBreaker, Permit};
 pub use execute::{Attempt, Failure, GaveUp, GaveUpReason};
+pub(crate) use failure_rate::FailureRate;
 pub use overflow::{Overflow, Shed};
 pub use retry::RetryPolicy;
 pub use retry_config::{Jitter, RetryConfig};

@@ -20,6 +20,7 @@ mod tls;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod a_bad_day_blames_nobody;
 mod a_dead_letter_has_one_writer;
 #[cfg(target_os = "linux")]
 mod a_full_disk_is_told;
