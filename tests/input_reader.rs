@@ -90,7 +90,7 @@ fn a_source_that_breaks_midway_is_named_with_its_line_and_the_next_is_read() {
     std::fs::write(&path, line("a")).unwrap();
     let mut reader = Reader::open(vec![Source::file(&path)], LINE_BYTES_MAX).unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(reader.next(), Some(Err(InputError::Broken { line: 1, .. }))));
+    assert!(matches!(reader.next(), Some(Err(InputError::Broken { number: 1, .. }))));
     assert!(reader.next().is_none());
 }
 
