@@ -52,7 +52,7 @@ One that cannot become an event goes to `[input] rejected`, with its file, line 
 SIGTERM, SIGINT and the end of the input deliver what was read; a second signal gives up on it.";
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let config = Config::load(&arguments.config)?;
+    let config = Config::load(&arguments.config, &[])?;
     if !config.pipeline.siem.enabled {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
