@@ -66,7 +66,7 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         let overlay = Overlay::new(&text, overrides);
-        let mut problems = Problems::of_overlay(path, &overlay).secrets(secrets);
+        let mut problems = overlay.problems(path).secrets(secrets);
         match Self::read(&overlay, &mut problems) {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems }),

@@ -4,6 +4,8 @@
 //! mistake is, all of them stand in one text, the file first and each argument on lines of its own; a document of its own
 //! is parsed behind as many blank lines as there are bytes before it, so that it knows its place in that text.
 
+use std::path::Path;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -36,14 +38,9 @@ impl Overlay {
         Self { text, arguments }
     }
 
-    /// All of it: what places refer to.
-    pub(super) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Where the arguments begin in it.
-    pub(super) fn starts(&self) -> Vec<usize> {
-        self.arguments.iter().map(|argument| argument.start).collect()
+    /// No problems yet, of the file at this path and what is laid over it.
+    pub(crate) fn problems(&self, path: &Path) -> Problems {
+        Problems::new(path, &self.text).arguments(self.arguments.iter().map(|argument| argument.start).collect())
     }
 
     fn file(&self) -> &str {
@@ -103,24 +100,24 @@ fn lay_over<'t>(table: &mut DeTable<'t>, over: DeTable<'t>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
-    const FILE: &str = "[input]\nrejected = { path = \"r\", more = 1 }\n[siem.splunk]\nsenders = 2\nletter = \"none\"\n";
+    const FILE: &str =
+        "[input]\nrejected = { path = \"r\", more = 1 }\n[siem.splunk]\nsenders = 2\nletter = \"none\"\n";
 
     /// What is left of the keys of `[siem.splunk]` and `[input.rejected]`, and the problems.
     fn read(arguments: &[&str]) -> (Vec<String>, String) {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let overlay = Overlay::new(FILE, &arguments);
-        let mut problems = Problems::of_overlay(Path::new("siem.toml"), &overlay);
+        let mut problems = overlay.problems(Path::new("siem.toml"));
         let mut read = Vec::new();
         if let Some(mut root) = Table::parse_with(&overlay, &mut problems) {
             let mut input = root.take_table("input", &mut problems).unwrap();
             let mut rejected = input.take_table("rejected", &mut problems).unwrap();
             read.push(format!("path {:?}", rejected.take_string("path", &mut problems)));
             read.push(format!("more {:?}", rejected.take_integer("more", 0..=9, &mut problems)));
-            let mut splunk = root.take_table("siem", &mut problems).unwrap().take_table("splunk", &mut problems).unwrap();
+            let mut splunk =
+                root.take_table("siem", &mut problems).unwrap().take_table("splunk", &mut problems).unwrap();
             read.push(format!("senders {:?}", splunk.take_integer("senders", 1..=9, &mut problems)));
             if let Some(mut letter) = splunk.take_table("letter", &mut problems) {
                 read.push(format!("letter {:?}", letter.take_string("path", &mut problems)));

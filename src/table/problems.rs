@@ -8,7 +8,6 @@ use std::fmt;
 use std::path::Path;
 
 use super::Span;
-use super::overlay::Overlay;
 
 /// More problems than these help nobody.
 const SHOWN_MAX: usize = 50;
@@ -57,12 +56,19 @@ enum Excerpt {
 impl Problems {
     /// None yet, of this file with this text.
     pub(crate) fn new(path: &Path, text: &str) -> Self {
-        Self { file: path.display().to_string(), text: text.to_owned(), arguments: Vec::new(), secrets: Secrets::Fetched, list: Vec::new() }
+        Self {
+            file: path.display().to_string(),
+            text: text.to_owned(),
+            arguments: Vec::new(),
+            secrets: Secrets::Fetched,
+            list: Vec::new(),
+        }
     }
 
-    /// None yet, of this file and what is laid over it.
-    pub(crate) fn of_overlay(path: &Path, overlay: &Overlay) -> Self {
-        Self { arguments: overlay.starts(), ..Self::new(path, overlay.text()) }
+    /// The same, where the text goes on behind the file's with arguments that begin at these places.
+    pub(super) fn arguments(mut self, starts: Vec<usize>) -> Self {
+        self.arguments = starts;
+        self
     }
 
     /// The same, with the secrets treated so.
