@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::inputs::InputsError;
 use crate::config::ConfigError;
 use crate::engine::StartError;
 use crate::input::OpenError;
@@ -15,6 +16,8 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Input(#[from] OpenError),
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
     #[error("the pipeline {pipeline} has enabled = false: there is nothing to run")]
     Disabled { pipeline: String },
     #[error("{}", crate::engine::chain(.0))]

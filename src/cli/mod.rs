@@ -3,11 +3,14 @@
 //! Standard output carries the result, everything else goes to standard error. Exit codes: 0 all delivered; 1 something
 //! was not, or a line was unreadable; 2 bad usage or configuration.
 
+mod config_file;
 mod control;
 mod demo;
+mod dry_run;
 mod failure;
 mod feed;
 mod figures;
+mod inputs;
 mod log;
 mod progress;
 mod receive;
