@@ -49,7 +49,7 @@ pub(crate) enum ConfigError {
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} has mistakes, nothing was started\n\n{problems}", path.display())]
-    Mistakes { path: PathBuf, problems: Problems },
+    Mistakes { path: PathBuf, problems: Box<Problems> },
 }
 
 impl Config {
@@ -69,7 +69,7 @@ impl Config {
         let mut problems = overlay.problems(path).secrets(secrets);
         match Self::read(&overlay, &mut problems) {
             Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems }),
+            _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems: Box::new(problems) }),
         }
     }
 

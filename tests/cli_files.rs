@@ -37,7 +37,7 @@ fn zstd(text: impl AsRef<[u8]>) -> Vec<u8> {
     zstd::encode_all(text.as_ref(), 1).unwrap()
 }
 
-/// Documents as CloudTrail writes them, of so many records each.
+/// Documents as `CloudTrail` writes them, of so many records each.
 fn document(numbers: std::ops::Range<u32>) -> String {
     let records: Vec<String> = numbers.map(|number| line(number).trim_end().to_owned()).collect();
     format!("{{\"Version\":{{\"Records\":[]}},\"Records\":[{}]}}", records.join(","))

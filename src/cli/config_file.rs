@@ -13,7 +13,7 @@ pub(crate) struct ConfigFile {
     /// The configuration: a TOML file with one pipeline, such as [siem.splunk]
     #[arg(long = "config", value_name = "FILE")]
     path: PathBuf,
-    /// Set a key of it for this run, in TOML, such as siem.splunk.url='"http://127.0.0.1:8088"'
+    /// Set a key of it for this run, in TOML, such as siem.splunk.senders=4 or input.records='"/Records"'
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
 }

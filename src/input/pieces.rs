@@ -181,13 +181,11 @@ impl Pieces {
             return Found::InBlock(range);
         }
         self.carry_over();
-        match self.long.take() {
-            Some(bytes) => Found::TooLong(bytes),
-            None => {
-                self.is_spent = true;
-                Found::InCarry(0..self.carry.len())
-            }
+        if let Some(bytes) = self.long.take() {
+            return Found::TooLong(bytes);
         }
+        self.is_spent = true;
+        Found::InCarry(0..self.carry.len())
     }
 
     /// Keeps what the block holds of the open piece, or of one that is too long its head.

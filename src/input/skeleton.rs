@@ -64,10 +64,18 @@ struct Inside {
     depth: u64,
     /// A bit for each level: set where it is an object.
     kinds: u128,
-    in_text: bool,
-    escaped: bool,
-    /// A number or a word, which ends before what follows.
-    is_bare: bool,
+    within: Within,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// A number or a word that is the whole value, and ends before what follows.
+    Bare,
+    /// Brackets, or what stands between them.
+    Structure,
+    Text,
+    /// Behind a backslash in a text.
+    Escape,
 }
 
 #[derive(Debug)]
@@ -114,7 +122,7 @@ impl Skeleton {
         match self.place {
             Place::Between => Ok(()),
             // A number or a word that is a document of its own ends with the source.
-            Place::In(inside) if inside.is_bare && self.way.is_empty() => self.leave().map(|_| ()),
+            Place::In(inside) if inside.within == Within::Bare && self.way.is_empty() => self.leave(),
             _ => Err("the document is cut off: it ends".to_owned()),
         }
     }
@@ -126,9 +134,8 @@ impl Skeleton {
                 self.leads_on = true;
                 return self.begin_value(next);
             }
-            (Place::Opened, b'}', Some(Container::Object { .. }))
-            | (Place::Behind, b'}', Some(Container::Object { .. })) => self.close(),
-            (Place::Opened | Place::Behind, b']', Some(Container::List { .. } | Container::Records)) => self.close(),
+            (Place::Opened | Place::Behind, b'}', Some(Container::Object { .. }))
+            | (Place::Opened | Place::Behind, b']', Some(Container::List { .. } | Container::Records)) => self.close(),
             (Place::Opened | Place::Key, b'"', Some(Container::Object { .. })) => {
                 self.key.clear();
                 self.place = Place::InKey { escaped: false };
@@ -193,12 +200,12 @@ impl Skeleton {
             self.place = Place::Opened;
             return outside(1);
         }
-        let is_bare = match first {
-            b'{' | b'[' | b'"' => false,
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => true,
+        let within = match first {
+            b'{' | b'[' | b'"' => Within::Structure,
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Within::Bare,
             _ => return wrong(0, "a value is expected"),
         };
-        self.place = Place::In(Inside { is_record, depth: 0, kinds: 0, in_text: false, escaped: false, is_bare });
+        self.place = Place::In(Inside { is_record, depth: 0, kinds: 0, within });
         // Its first byte is looked at again, from within.
         outside(0)
     }
@@ -285,32 +292,25 @@ impl Skeleton {
 impl Inside {
     /// How many bytes belong to the value, and whether it is over then.
     fn go_on(&mut self, bytes: &[u8]) -> Result<(usize, bool), usize> {
-        let mut at = 0;
-        if self.is_bare {
+        if self.within == Within::Bare {
             let length = bytes.iter().take_while(|byte| !b" \t\r\n,]}{[\":".contains(byte)).count();
             return Ok((length, length < bytes.len()));
         }
+        let mut at = 0;
         while let Some(byte) = bytes.get(at) {
-            if self.in_text {
-                if self.escaped {
-                    self.escaped = false;
-                    at += 1;
-                    continue;
+            match (self.within, byte) {
+                (Within::Escape, _) | (Within::Structure, b'"') => self.within = Within::Text,
+                (Within::Text, _) => {
+                    let rest = bytes.get(at..).unwrap_or_default();
+                    let Some(length) = memchr::memchr2(b'"', b'\\', rest) else { return Ok((bytes.len(), false)) };
+                    at += length;
+                    self.within = if rest.get(length) == Some(&b'"') { Within::Structure } else { Within::Escape };
+                    if self.within == Within::Structure && self.depth == 0 {
+                        return Ok((at + 1, true));
+                    }
                 }
-                let rest = bytes.get(at..).unwrap_or_default();
-                let Some(length) = memchr::memchr2(b'"', b'\\', rest) else { return Ok((bytes.len(), false)) };
-                at += length + 1;
-                self.escaped = rest.get(length) == Some(&b'\\');
-                self.in_text = self.escaped;
-                if !self.in_text && self.depth == 0 {
-                    return Ok((at, true));
-                }
-                continue;
-            }
-            match byte {
-                b'"' => self.in_text = true,
-                b'{' | b'[' => self.open(*byte == b'{'),
-                b'}' | b']' => {
+                (_, b'{' | b'[') => self.open(*byte == b'{'),
+                (_, b'}' | b']') => {
                     if !self.close(*byte == b'}') {
                         return Err(at);
                     }
