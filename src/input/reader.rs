@@ -17,7 +17,7 @@ type Buffers = Box<dyn FnMut() -> TextBuffer + Send>;
 
 /// Reads events: an iterator that blocks on its sources and ends with the last of them.
 ///
-/// The sources are read, and decompressed where they hold gzip or zstd, on a thread of its own, at most a megabyte ahead;
+/// The sources are read, and decompressed where they hold gzip or zstd, on a thread of its own, at most 256 KiB ahead;
 /// it ends with the reader, at the latest when the read in which it is comes back.
 ///
 /// ```
