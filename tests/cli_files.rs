@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::cast_precision_loss,
     reason = "what cannot go on fails its test"
 )]
 
@@ -292,4 +293,27 @@ fn a_signal_amid_a_compressed_file_says_how_far_it_came() {
     assert!(ran.stderr.contains(&format!("stopped reading behind line {delivered} of large.zst")), "{}", ran.stderr);
     assert!(delivered < 50_000);
     assert_received(&receiver, 0..delivered);
+}
+
+/// Without a terminal a line comes every ten seconds. It tells the file's bytes as they lie on disk.
+#[test]
+fn progress_is_told_by_the_bytes_on_disk_of_files_and_of_standard_input() {
+    let receiver = receiver(&["hang"]);
+    let scene = Scene::new(&receiver.url(), "max_queue_size = 2000\nbatch_size = 100\nsenders = 1");
+    let packed = gzip(lines(0..200_000));
+    let of = format!(" of {:.1} MB read (", packed.len() as f64 / 1e6);
+    scene.write("large.gz", &packed);
+    let both = [scene.start(&["--input", "large.gz"]), start_redirected(&scene, "large.gz", &[])];
+    for running in &both {
+        running.wait_for(&of);
+        running.wait_for(" s left; 0 events delivered, 0/s, ");
+        running.signal(Signal::TERM);
+        running.wait_for("a second signal gives up on it");
+        running.signal(Signal::TERM);
+    }
+    for ran in both.map(Running::wait) {
+        let percent = ran.stderr.split_once(&of).unwrap().1.split_once(" %").unwrap().0;
+        assert!((1..50).contains(&percent.parse::<u32>().unwrap()), "{}", ran.stderr);
+    }
+    assert_received(&receiver, []);
 }

@@ -131,6 +131,8 @@ fn a_line_of_a_gigabyte_is_refused_in_bounded_memory() {
 #[test]
 fn records_are_read_instead_of_lines() {
     let text = format!("{{\"Records\":[{},[],{}", line("a"), line("b"));
+    let end = text.len();
+    let cut_off = format!("cannot read cut from record 4 on: the document is cut off: it ends after {end} bytes");
     let reader =
         Reader::open(vec![source("cut", text), source("none", "{}"), source("next", "{\"Records\":[7]}")], 1000)
             .unwrap()
