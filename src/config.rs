@@ -8,8 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::{Builder, Forwarder, SiemConfig};
-use crate::siem::Splunk;
-use crate::table::{Problems, Table};
+use crate::event::AuditEvent;
+use crate::input::RecordsPointer;
+use crate::siem::{FormatError, Siem, Splunk};
+use crate::table::{Overlay, Problems, Secrets, Table};
 
 /// Everything that a file says.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Config {
 pub(crate) struct InputConfig {
     /// Where lines go that cannot become an event; nowhere by default, and they are only counted.
     pub(crate) rejected: Option<PathBuf>,
+    /// Where in a document its records are; a line is one by default.
+    pub(crate) records: Option<RecordsPointer>,
 }
 
 /// One pipeline: `[siem.NAME]`.
@@ -45,30 +49,32 @@ pub(crate) enum ConfigError {
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} has mistakes, nothing was started\n\n{problems}", path.display())]
-    Mistakes { path: PathBuf, problems: Problems },
+    Mistakes { path: PathBuf, problems: Box<Problems> },
 }
 
 impl Config {
-    /// Reads a file, and the secrets that it names.
+    /// Reads a file with the keys that `overrides` set, `KEY=VALUE` each, and the secrets that it names.
     ///
     /// # Errors
     /// When it cannot be read, or has mistakes: all of them.
-    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(path, &text)
+    pub(crate) fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        Self::load_with(path, overrides, Secrets::Fetched)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let mut problems = Problems::new(path, text);
-        match Self::read(text, &mut problems) {
+    /// The same, with secrets fetched or not: nothing must be sent without them.
+    pub(crate) fn load_with(path: &Path, overrides: &[String], secrets: Secrets) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let overlay = Overlay::new(&text, overrides);
+        let mut problems = overlay.problems(path).secrets(secrets);
+        match Self::read(&overlay, &mut problems) {
             Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems }),
+            _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems: Box::new(problems) }),
         }
     }
 
-    fn read(text: &str, problems: &mut Problems) -> Option<Self> {
-        let mut root = Table::parse(text, problems)?;
+    fn read(overlay: &Overlay, problems: &mut Problems) -> Option<Self> {
+        let mut root = Table::parse_with(overlay, problems)?;
         let input = InputConfig::read(&mut root, problems);
         root.require("siem", "a pipeline: [siem.splunk] with type, url, token and dead_letter", problems);
         let pipeline = root.take_table("siem", problems).and_then(|siem| PipelineConfig::read(siem, problems));
@@ -86,8 +92,9 @@ impl InputConfig {
             rejected.finish(problems);
             path
         });
+        let records = input.take_parsed("records", "records = \"/Records\"", problems, RecordsPointer::new);
         input.finish(problems);
-        Self { rejected }
+        Self { rejected, records }
     }
 }
 
@@ -130,6 +137,25 @@ impl PipelineConfig {
             Destination::Splunk(splunk) => Forwarder::builder(splunk),
         };
         builder.name(self.name).config(self.siem)
+    }
+}
+
+impl Destination {
+    /// Appends the wire form of one event, as it would be sent.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
+        match self {
+            Self::Splunk(splunk) => splunk.format_event(event, body),
+        }
+    }
+
+    /// Where it leads, without secrets.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Splunk(splunk) => splunk.destination(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::inputs::InputsError;
 use crate::config::ConfigError;
 use crate::dead_letter::LockError;
 use crate::engine::StartError;
@@ -16,6 +17,8 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Input(#[from] OpenError),
+    #[error(transparent)]
+    Inputs(#[from] InputsError),
     #[error("the pipeline {pipeline} has enabled = false: there is nothing to run")]
     Disabled { pipeline: String },
     #[error("{}", crate::engine::chain(.0))]

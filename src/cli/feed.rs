@@ -15,11 +15,51 @@ use crate::ledger::Quantiles;
 /// Every this many events the cost of handing one in is measured.
 const MEASURE_EVERY: u64 = 8;
 
+/// How far a reading is, for the thread that shows it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    bytes: AtomicU64,
+    events: AtomicU64,
+    unreadable: AtomicU64,
+}
+
+impl Seen {
+    // Relaxed, all of this: figures for people.
+    pub(crate) fn set(&self, bytes: u64, events: u64, unreadable: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.events.store(events, Ordering::Relaxed);
+        self.unreadable.store(unreadable, Ordering::Relaxed);
+    }
+
+    /// Read from disk, or from a pipe.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
+    }
+}
+
+/// What a line is that cannot become an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// An exception: the reading goes on.
+    Lenient,
+    /// The end.
+    Strict,
+}
+
 /// Input on its way to a forwarder.
 pub(crate) struct Feed {
     reader: Reader,
     rejected: Option<RejectedFile>,
     emitters: Vec<Emitter>,
+    strictness: Strictness,
     fed: Fed,
 }
 
@@ -52,13 +92,25 @@ impl Feed {
             reader: reader.with_buffers(move || pool.buffer()),
             rejected,
             emitters,
+            strictness: Strictness::Lenient,
             fed: Fed { emit, ..Fed::default() },
         }
     }
 
+    /// The same, ending or not with the first line that is no event.
+    pub(crate) fn strictness(mut self, strictness: Strictness) -> Self {
+        self.strictness = strictness;
+        self
+    }
+
+    /// How many bytes there are to read, where all of it is files.
+    pub(crate) fn bytes_total(&self) -> Option<u64> {
+        self.reader.bytes_total()
+    }
+
     /// Feeds until the input ends or the end is asked for. Of files nothing more is read then: they can be read again.
     /// What was read from a pipe is nowhere else, so it is fed to its last line.
-    pub(crate) fn run(mut self, control: &Control, unreadable: &AtomicU64) -> Fed {
+    pub(crate) fn run(mut self, control: &Control, seen: &Seen) -> Fed {
         while let Some(item) = self.reader.next() {
             match item {
                 Ok(event) => self.offer(event, control),
@@ -68,7 +120,14 @@ impl Feed {
                     self.fed.is_broken = true;
                 }
             }
-            unreadable.store(self.fed.unreadable, Ordering::Relaxed);
+            seen.set(self.reader.bytes_read(), self.fed.offered, self.fed.unreadable);
+            let is_wrong = self.fed.unreadable > 0 || self.fed.is_broken;
+            if is_wrong && self.strictness == Strictness::Strict {
+                // What a pipe would still give nobody knows.
+                self.fed.is_cut_short = !self.reader.is_reading_file() || self.reader.next().is_some();
+                tell("stopped there, as --strict asks; what was read before is delivered");
+                break;
+            }
             if self.reader.is_reading_file() && control.stop.load(Ordering::Relaxed) {
                 self.stop_reading();
                 break;
@@ -79,7 +138,8 @@ impl Feed {
 
     /// Says how far it came, unless that is the end anyway.
     fn stop_reading(&mut self) {
-        let position = self.reader.position().map(|(file, line)| format!("line {line} of {file}"));
+        let unit = self.reader.unit();
+        let position = self.reader.position().map(|(file, number)| format!("{unit} {number} of {file}"));
         if self.reader.next().is_some() {
             self.fed.is_cut_short = true;
             tell(&format!("stopped reading behind {}", position.unwrap_or_default()));
@@ -121,8 +181,11 @@ impl Feed {
 
     fn reject(&mut self, line: &RejectedLine) {
         self.fed.unreadable += 1;
+        if self.strictness == Strictness::Strict {
+            tell(&format!("error: {line}"));
+        }
         let Some(file) = &mut self.rejected else {
-            if self.fed.unreadable == 1 {
+            if self.fed.unreadable == 1 && self.strictness == Strictness::Lenient {
                 tell(&format!("{line} (further ones are only counted: set [input] rejected to keep them)"));
             }
             return;

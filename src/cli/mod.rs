@@ -4,13 +4,16 @@
 //! was not, or a line was unreadable; 2 bad usage or configuration.
 
 mod backlog;
+mod config_file;
 mod control;
 mod dead_letter;
 mod demo;
 mod draining;
+mod dry_run;
 mod failure;
 mod feed;
 mod figures;
+mod inputs;
 mod log;
 mod progress;
 mod receive;

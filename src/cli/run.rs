@@ -2,28 +2,29 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::config_file::ConfigFile;
 use super::control::Control;
 use super::draining::Draining;
+use super::dry_run::{Form, dry_run};
 use super::failure::Failure;
-use super::feed::{Fed, Feed};
+use super::feed::{Fed, Feed, Seen, Strictness};
 use super::figures::{count, counted};
+use super::inputs::sources;
 use super::progress::Progress;
 use super::report::{Lines, RunReport};
 use super::service::Service;
 use super::signals::Ended;
-use super::source::Pipe;
 use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::Config;
 use crate::engine::{DeadLetterConfig, Forwarder, Report};
-use crate::input::{Reader, RejectedFile, Source};
+use crate::input::{Reader, RejectedFile};
 
 /// A line may be this much longer than the event in it: JSON can write a character in six, and takes keys and quotes.
 const LINE_BYTES_PER_EVENT_BYTE: usize = 6;
@@ -31,12 +32,17 @@ const LINE_BYTES_PER_EVENT_BYTE: usize = 6;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunArguments {
-    /// The configuration: a TOML file with one pipeline, such as [siem.splunk]
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Files to read, in this order; standard input without it
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Files, patterns or folders to read, in this order, plain, gzip or zstd; standard input without it
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
+    /// Stop at the first line that cannot become an event
+    #[arg(long)]
+    strict: bool,
+    /// Send nothing: print the first 10 events as they would be sent, and count how the others would fare
+    #[arg(long)]
+    dry_run: bool,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -46,28 +52,36 @@ const EXAMPLES: &str = "\
 Examples:
   siem-forward run --config siem.toml < audit.ndjson
   tail -F audit.ndjson | siem-forward run --config siem.toml
-  siem-forward run --config siem.toml --input monday.ndjson tuesday.ndjson --json
+  siem-forward run --config siem.toml --input monday.ndjson 'archive/*.gz' AWSLogs --dry-run
 
 A line is one event:
   {\"timestamp\":\"2026-01-01T00:00:00Z\",\"event_type\":\"user_login\",\"severity\":\"low\",\"user_id\":\"u-17\"}
-One that cannot become an event goes to `[input] rejected`, with its file, line number and reason.
+or, with `[input] records = \"/Records\"`, each element of the array at this JSON pointer. One that
+cannot become an event goes to `[input] rejected`, with file, line or record number, and reason.
+
+--input: patterns have * ? [ ]; a folder is all files in it and below, in name order, but hidden
+ones and folders behind links; - is standard input. Compression is told by the first bytes, not by
+the name. What this run writes to is never read. --strict ends at a file that breaks off, too; what
+comes behind is not forwarded. --dry-run needs no secret; it ends with 1 where not all is readable.
 SIGTERM, SIGINT and the end of the input deliver what was read; a second signal gives up on it.";
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
-    let config = Config::load(&arguments.config)?;
+    if arguments.dry_run {
+        return survey(arguments);
+    }
+    let config = arguments.config.load()?;
     if !config.pipeline.siem.enabled {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
     warn_if_full(config.pipeline.siem.dead_letter.as_ref());
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
-    let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
-    let reader = Reader::open(sources(arguments, &control)?, event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
+    let reader = arguments.reader(&config, &control)?;
     let rejected = config.input.rejected.clone();
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
     let name = config.pipeline.name.clone();
     let forwarder = config.pipeline.builder().start()?;
-    let feed = Feed::new(reader, rejected_file, &forwarder);
+    let feed = Feed::new(reader, rejected_file, &forwarder).strictness(arguments.strictness());
     let begun = Instant::now();
     let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended);
     let result = RunReport {
@@ -95,6 +109,33 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     Ok(exit_code(result.is_complete()))
 }
 
+/// What would become of the input.
+fn survey(arguments: &RunArguments) -> Result<ExitCode, Failure> {
+    let config = arguments.config.load_without_secrets()?;
+    let control = Control::new(config.pipeline.siem.drain_timeout);
+    let reader = arguments.reader(&config, &control)?;
+    let form = if arguments.json { Form::Json } else { Form::Text };
+    let is_complete = dry_run(reader, &config.pipeline, arguments.strictness(), form, &control.stop)?;
+    Ok(exit_code(is_complete))
+}
+
+impl RunArguments {
+    fn strictness(&self) -> Strictness {
+        if self.strict { Strictness::Strict } else { Strictness::Lenient }
+    }
+
+    fn reader(&self, config: &Config, control: &Control) -> Result<Reader, Failure> {
+        let dead_letter = config.pipeline.siem.dead_letter.as_ref().map(|letter| letter.path.as_path());
+        let sources = sources(&self.input, &[config.input.rejected.as_deref(), dead_letter], &control.stop)?;
+        let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
+        let mut reader = Reader::open(sources, event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
+        if let Some(records) = &config.input.records {
+            reader = reader.with_records(records.clone());
+        }
+        Ok(reader)
+    }
+}
+
 /// A dead letter that is full from the start will keep nothing: said at once, since nobody may look at the end.
 fn warn_if_full(dead_letter: Option<&DeadLetterConfig>) {
     let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return };
@@ -113,35 +154,18 @@ fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
     RejectedFile::open(path).map_err(|source| Failure::Open { path: path.to_owned(), source })
 }
 
-/// Files as they are; what may stay open without a word must be able to end all the same.
-fn sources(arguments: &RunArguments, control: &Control) -> Result<Vec<Source>, Failure> {
-    let stop = || Arc::clone(&control.stop);
-    if arguments.input.is_empty() {
-        let stdin = Source::stdin();
-        return Ok(vec![if stdin.is_file() { stdin } else { Source::reader(stdin.name(), Pipe::stdin(stop())) }]);
-    }
-    let source = |path: &PathBuf| {
-        if !std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
-            return Ok(Source::file(path));
-        }
-        let pipe = Pipe::open(path, stop()).map_err(|source| Failure::Open { path: path.clone(), source })?;
-        Ok(Source::reader(path.display().to_string(), pipe))
-    };
-    arguments.input.iter().map(source).collect()
-}
-
 /// Feeds the input to the forwarder and drains, on a thread of its own; this one shows progress and heeds signals.
 fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &Ended) -> (Fed, Report) {
-    let unreadable = AtomicU64::new(0);
+    let seen = Seen::default();
+    let mut progress = Progress::of_input(feed.bytes_total());
     thread::scope(|scope| {
-        let unreadable = &unreadable;
+        let seen = &seen;
         let work = scope.spawn(move || {
-            let input = feed.run(control, unreadable);
+            let input = feed.run(control, seen);
             let timeout =
                 if control.stop.load(Ordering::Relaxed) { control.drain_timeout / 2 } else { control.drain_timeout };
             (input, control.drain(forwarder, timeout))
         });
-        let mut progress = Progress::new("events", None);
         let (mut service, mut draining) = (Service::ready(forwarder), Draining::new());
         while !work.is_finished() {
             thread::sleep(Duration::from_millis(20));
@@ -155,7 +179,7 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
             service.tick(forwarder, control.draining());
             match control.draining() {
                 Some(left) => draining.show(&mut progress, forwarder, left),
-                None => show(&mut progress, forwarder, unreadable.load(Ordering::Relaxed)),
+                None => show(&mut progress, forwarder, seen),
             }
         }
         progress.finish();
@@ -164,15 +188,15 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
     })
 }
 
-fn show(progress: &mut Progress, forwarder: &Forwarder, unreadable: u64) {
+fn show(progress: &mut Progress, forwarder: &Forwarder, seen: &Seen) {
     let metrics = forwarder.metrics();
     let health = forwarder.health();
     let mut notes = vec![format!("{} queued", count(metrics.queue_size as u64))];
-    for (number, what) in [(unreadable, "unreadable"), (metrics.batches_failed, "failed requests")] {
+    for (number, what) in [(seen.unreadable(), "unreadable"), (metrics.batches_failed, "failed requests")] {
         if number > 0 {
             notes.push(format!("{} {what}", count(number)));
         }
     }
     notes.extend(health.error_message);
-    progress.set(metrics.events_sent, &notes.join(", "));
+    progress.set_input(seen.bytes(), metrics.events_sent, "delivered", &notes.join(", "));
 }

@@ -1,78 +1,33 @@
-//! Lines out of bytes: read in large chunks, handed out without a copy, never longer than the limit.
+//! Lines out of blocks: handed out without what surrounds them, never longer than the limit.
 
-use std::io::{self, Read};
-use std::ops::Range;
+use std::io;
 
-/// What one read asks for, in bytes: few system calls, and still within the second cache.
-const CHUNK_BYTES: usize = 256 * 1024;
-/// How much of a line is kept that is too long, in bytes: what the record of its rejection shows.
-pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
+use super::pieces::{Blocks, Found, HEAD_BYTES_MAX, Piece, Pieces};
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What may surround a line and does not count: the mark, and a carriage return before the end.
 const AROUND_BYTES_MAX: usize = BYTE_ORDER_MARK.len() + 1;
 
-/// Splits what a reader gives into lines. Its buffer holds one chunk more than the longest line, whatever comes in.
+/// Splits blocks into lines.
 #[derive(Debug)]
 pub(super) struct Lines {
-    buffer: Vec<u8>,
-    /// Read, but not handed out.
-    filled: Range<usize>,
-    /// Up to here there is no line end.
-    scanned: usize,
+    pieces: Pieces,
     line_bytes_max: usize,
     number: u64,
-    bytes_read: u64,
     ended: bool,
-    /// How much was skipped of the line that is too long.
-    long: Option<u64>,
-    /// How that line begins.
-    head: Vec<u8>,
-}
-
-/// One line, without its end.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
-    Whole(&'a [u8]),
-    /// Longer than the limit: its first bytes, and how many it had with all that surrounds it.
-    TooLong {
-        head: &'a [u8],
-        bytes: u64,
-    },
-}
-
-/// What was found, as positions: the borrow comes last.
-enum Found {
-    Whole(Range<usize>),
-    TooLong(u64),
 }
 
 impl Lines {
     pub(super) fn new(line_bytes_max: usize) -> Self {
-        Self {
-            // Zeroed memory comes lazily from the system: a large limit costs nothing until a line needs it.
-            buffer: vec![0; line_bytes_max.saturating_add(AROUND_BYTES_MAX + CHUNK_BYTES)],
-            filled: 0..0,
-            scanned: 0,
-            line_bytes_max,
-            number: 0,
-            bytes_read: 0,
-            ended: false,
-            long: None,
-            head: Vec::new(),
-        }
+        let pieces = Pieces::new(line_bytes_max.saturating_add(AROUND_BYTES_MAX));
+        Self { pieces, line_bytes_max, number: 0, ended: false }
     }
 
-    /// Begins another source: its lines count from 1. The bytes read go on counting.
+    /// Begins another source: its lines count from 1.
     pub(super) fn restart(&mut self) {
-        self.forget();
+        self.pieces.restart();
         self.number = 0;
         self.ended = false;
-    }
-
-    fn forget(&mut self) {
-        self.filled = 0..0;
-        self.scanned = 0;
-        self.long = None;
     }
 
     /// The number of the line handed out last, from 1.
@@ -81,154 +36,102 @@ impl Lines {
     }
 
     pub(super) fn bytes_read(&self) -> u64 {
-        self.bytes_read
+        self.pieces.bytes_read()
     }
 
     /// The next line that is not blank, with its number from 1; `None` at the end. After an error nothing more comes.
-    pub(super) fn next(&mut self, source: &mut dyn Read) -> io::Result<Option<(u64, Line<'_>)>> {
-        let Some(found) = self.find(source)? else { return Ok(None) };
-        let line = match found {
-            Found::Whole(range) => Line::Whole(self.buffer.get(range).unwrap_or_default()),
-            Found::TooLong(bytes) => Line::TooLong { head: &self.head, bytes },
+    pub(super) fn next(&mut self, blocks: &mut dyn Blocks) -> io::Result<Option<(u64, Piece<'_>)>> {
+        let Some(found) = self.find(blocks)? else { return Ok(None) };
+        let piece = match self.pieces.piece(&found) {
+            // Not too long with what surrounds it, but without.
+            Piece::Whole(line) if line.len() > self.line_bytes_max => {
+                Piece::TooLong { head: line.get(..HEAD_BYTES_MAX).unwrap_or(line), bytes: line.len() as u64 }
+            }
+            piece => piece,
         };
-        Ok(Some((self.number, line)))
+        Ok(Some((self.number, piece)))
     }
 
-    fn find(&mut self, source: &mut dyn Read) -> io::Result<Option<Found>> {
+    fn find(&mut self, blocks: &mut dyn Blocks) -> io::Result<Option<Found>> {
+        self.pieces.begin();
         loop {
-            let unscanned = self.buffer.get(self.scanned..self.filled.end).unwrap_or_default();
-            if let Some(length) = memchr::memchr(b'\n', unscanned) {
-                let end = self.scanned + length;
-                if let Some(found) = self.take(end, end + 1) {
-                    return Ok(Some(found));
+            let unscanned = self.pieces.unscanned();
+            let found = if let Some(length) = memchr::memchr(b'\n', unscanned) {
+                self.pieces.keep(length);
+                let found = self.pieces.take();
+                self.pieces.skip(1);
+                found
+            } else {
+                let length = unscanned.len();
+                self.pieces.keep(length);
+                if self.ended {
+                    return Ok(None);
                 }
-                continue;
+                match self.pieces.next_block(blocks) {
+                    Ok(true) => continue,
+                    // What is left is no whole line, and nothing more comes.
+                    Err(error) => {
+                        self.ended = true;
+                        return Err(error);
+                    }
+                    Ok(false) => self.ended = true,
+                }
+                if !self.pieces.is_open() {
+                    return Ok(None);
+                }
+                self.pieces.take()
+            };
+            self.number += 1;
+            if let Some(found) = self.strip(found) {
+                return Ok(Some(found));
             }
-            self.scanned = self.filled.end;
-            if self.ended {
-                let last = !self.filled.is_empty() || self.long.is_some();
-                return Ok(if last { self.take(self.filled.end, self.filled.end) } else { None });
-            }
-            if self.long.is_some() || self.filled.len() > self.line_bytes_max + AROUND_BYTES_MAX {
-                self.skip(self.filled.end);
-            }
-            self.fill(source)?;
+            self.pieces.begin();
         }
     }
 
-    /// Takes the line that ends at `end`, the next beginning at `next`; `None` where it is blank.
-    fn take(&mut self, end: usize, next: usize) -> Option<Found> {
-        self.number += 1;
-        let mut range = self.filled.start..end;
-        if self.long.is_none() {
-            let line = self.buffer.get(range.clone()).unwrap_or_default();
-            if self.number == 1 && line.starts_with(BYTE_ORDER_MARK) {
-                range.start += BYTE_ORDER_MARK.len();
-            }
-            if line.ends_with(b"\r") {
-                range.end -= 1;
-            }
-        }
-        if self.long.is_some() || range.len() > self.line_bytes_max {
-            self.skip(end);
-        }
-        self.filled.start = next;
-        self.scanned = next;
-        if let Some(bytes) = self.long.take() {
-            return Some(Found::TooLong(bytes));
-        }
-        let line = self.buffer.get(range.clone()).unwrap_or_default();
-        (!line.trim_ascii().is_empty()).then_some(Found::Whole(range))
-    }
-
-    /// Forgets the bytes up to `end`, which belong to a line that is too long, but for its head.
-    fn skip(&mut self, end: usize) {
-        let bytes = self.buffer.get(self.filled.start..end).unwrap_or_default();
-        if self.long.is_none() {
-            self.head.clear();
-        }
-        self.long = Some(self.long.unwrap_or(0) + bytes.len() as u64);
-        let room = HEAD_BYTES_MAX.saturating_sub(self.head.len());
-        self.head.extend(bytes.iter().take(room));
-        self.filled.start = end;
-    }
-
-    /// Reads another chunk behind what is left, which moves to the front first.
-    fn fill(&mut self, source: &mut dyn Read) -> io::Result<()> {
-        if self.filled.start > 0 {
-            self.buffer.copy_within(self.filled.clone(), 0);
-            self.filled = 0..self.filled.len();
-            self.scanned = self.filled.end;
-        }
-        let end = self.filled.end;
-        let room = self.buffer.get_mut(end..end + CHUNK_BYTES).unwrap_or_default();
-        debug_assert!(!room.is_empty());
-        let read = loop {
-            match source.read(room) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
+    /// Takes away what surrounds the line; `None` where nothing but white space is left. A line that remains too long
+    /// is left as it is.
+    fn strip(&self, found: Found) -> Option<Found> {
+        let line = self.pieces.bytes_of(&found);
+        let (Found::InBlock(range) | Found::InCarry(range), false) = (&found, line.is_empty()) else {
+            return (!line.is_empty()).then_some(found);
         };
-        match read {
-            Ok(bytes) => {
-                // A reader that claims more than it was given would be one of ours.
-                let bytes = bytes.min(room.len());
-                self.filled.end += bytes;
-                self.bytes_read += bytes as u64;
-                self.ended = bytes == 0;
-                Ok(())
-            }
-            Err(error) => {
-                // What is left is no whole line, and nothing more comes.
-                self.forget();
-                self.ended = true;
-                Err(error)
-            }
+        let mark = if self.number == 1 && line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let stripped = range.start + mark..range.end - usize::from(line.ends_with(b"\r"));
+        if stripped.len() > self.line_bytes_max {
+            return Some(found);
         }
+        if line.get(mark..).is_none_or(|line| line.trim_ascii().is_empty()) {
+            return None;
+        }
+        Some(match found {
+            Found::InCarry(_) => Found::InCarry(stripped),
+            _ => Found::InBlock(stripped),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::pieces::{Block, Cut};
     use super::*;
     use proptest::prelude::*;
-
-    /// Gives what it holds in reads of these sizes, over and over; an interruption now and then changes nothing.
-    struct Pieces<'a> {
-        rest: &'a [u8],
-        sizes: std::iter::Cycle<std::slice::Iter<'a, usize>>,
-    }
-
-    impl Read for Pieces<'_> {
-        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            let size = *self.sizes.next().unwrap();
-            if size == 0 {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            let (piece, rest) = self.rest.split_at(size.min(self.rest.len()).min(out.len()));
-            out[..piece.len()].copy_from_slice(piece);
-            self.rest = rest;
-            Ok(piece.len())
-        }
-    }
 
     type Read1 = (u64, Result<Vec<u8>, (Vec<u8>, u64)>);
 
     fn read_all(input: &[u8], sizes: &[usize], line_bytes_max: usize) -> Vec<Read1> {
         let mut lines = Lines::new(line_bytes_max);
-        let mut source = Pieces { rest: input, sizes: sizes.iter().cycle() };
+        let mut source = Cut::new(input, sizes);
         let mut all = Vec::new();
         while let Some((number, line)) = lines.next(&mut source).unwrap() {
             let line = match line {
-                Line::Whole(line) => Ok(line.to_vec()),
-                Line::TooLong { head, bytes } => Err((head.to_vec(), bytes)),
+                Piece::Whole(line) => Ok(line.to_vec()),
+                Piece::TooLong { head, bytes } => Err((head.to_vec(), bytes)),
             };
             all.push((number, line));
         }
         assert_eq!(lines.bytes_read(), input.len() as u64);
         assert!(lines.next(&mut source).unwrap().is_none());
-        assert!(lines.buffer.len() <= line_bytes_max + AROUND_BYTES_MAX + CHUNK_BYTES);
-        assert!(lines.head.len() <= HEAD_BYTES_MAX);
         all
     }
 
@@ -276,18 +179,18 @@ mod tests {
     #[test]
     fn after_an_error_nothing_more_comes() {
         struct Broken(bool);
-        impl Read for Broken {
-            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        impl Blocks for Broken {
+            fn next(&mut self, block: &mut Block) -> io::Result<bool> {
                 if std::mem::replace(&mut self.0, true) {
                     return Err(io::Error::other("the disk is gone"));
                 }
-                out[..6].copy_from_slice(b"a\nhalf");
-                Ok(6)
+                *block = Block::new(b"a\nhalf".to_vec(), 6, 6);
+                Ok(true)
             }
         }
         let mut lines = Lines::new(10);
         let mut source = Broken(false);
-        assert_eq!(lines.next(&mut source).unwrap(), Some((1, Line::Whole(b"a"))));
+        assert_eq!(lines.next(&mut source).unwrap(), Some((1, Piece::Whole(b"a"))));
         assert!(lines.next(&mut source).is_err());
         assert_eq!(lines.number(), 1);
         assert_eq!(lines.next(&mut source).unwrap(), None);
@@ -299,7 +202,7 @@ mod tests {
             input in prop::collection::vec(
                 prop_oneof![3 => Just(b"\n".to_vec()), 1 => Just(b"\r".to_vec()), 1 => Just(BYTE_ORDER_MARK.to_vec()),
                     3 => prop::collection::vec(any::<u8>(), 0..30)], 0..40),
-            sizes in prop::collection::vec(0usize..40, 0..6),
+            sizes in prop::collection::vec(1usize..40, 0..6),
             line_bytes_max in 0usize..40,
         ) {
             let input = input.concat();

@@ -1,12 +1,14 @@
 //! Events out of sources, one after the other.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 
-use super::lines::{Line, Lines};
+use super::ahead::{Ahead, Began};
+use super::lines::Lines;
 use super::ndjson::{Parser, Unreadable};
-use super::{OpenError, RejectedLine, Source};
+use super::pieces::{Blocks, Piece};
+use super::records::Records;
+use super::{OpenError, RecordsPointer, RejectedLine, Source, Unit};
 use crate::event::{AuditEvent, Pool, TextBuffer};
 use crate::format::json;
 
@@ -14,6 +16,9 @@ use crate::format::json;
 type Buffers = Box<dyn FnMut() -> TextBuffer + Send>;
 
 /// Reads events: an iterator that blocks on its sources and ends with the last of them.
+///
+/// The sources are read, and decompressed where they hold gzip or zstd, on a thread of its own, at most 256 KiB ahead;
+/// it ends with the reader, at the latest when the read in which it is comes back.
 ///
 /// ```
 /// use siem_forward::input::{InputError, Reader, Source};
@@ -27,19 +32,56 @@ type Buffers = Box<dyn FnMut() -> TextBuffer + Send>;
 /// # Ok::<(), siem_forward::input::OpenError>(())
 /// ```
 pub struct Reader {
-    waiting: VecDeque<Source>,
-    current: Option<Current>,
-    lines: Lines,
+    ahead: Ahead,
+    current: Option<Began>,
+    splitter: Splitter,
     line_bytes_max: usize,
     parser: Parser,
     buffers: Buffers,
     bytes_total: Option<u64>,
 }
 
-struct Current {
-    name: String,
-    reader: Box<dyn Read + Send>,
-    is_file: bool,
+/// What takes blocks of bytes apart.
+enum Splitter {
+    Lines(Lines),
+    Records(Records),
+}
+
+impl Splitter {
+    fn next(&mut self, blocks: &mut dyn Blocks) -> io::Result<Option<(u64, Piece<'_>)>> {
+        match self {
+            Self::Lines(lines) => lines.next(blocks),
+            Self::Records(records) => records.next(blocks),
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Self::Lines(lines) => lines.restart(),
+            Self::Records(records) => records.restart(),
+        }
+    }
+
+    fn number(&self) -> u64 {
+        match self {
+            Self::Lines(lines) => lines.number(),
+            Self::Records(records) => records.number(),
+        }
+    }
+
+    fn bytes_read(&self) -> u64 {
+        match self {
+            Self::Lines(lines) => lines.bytes_read(),
+            Self::Records(records) => records.bytes_read(),
+        }
+    }
+
+    fn unit(&self) -> Unit {
+        match self {
+            Self::Lines(_) => Unit::Line,
+            Self::Records(_) => Unit::Record,
+        }
+    }
 }
 
 /// Something did not become an event; the reading goes on.
@@ -50,13 +92,15 @@ pub enum InputError {
     #[error("{0}")]
     Rejected(RejectedLine),
     /// A source broke midway, and what is left of it is not read.
-    #[error("cannot read {file} from line {line} on: {error}")]
+    #[error("cannot read {file} from {unit} {number} on: {error}")]
     Broken {
         /// The name of the source.
         file: String,
-        /// The first line that was not read, from 1.
-        line: u64,
-        /// What the system says.
+        /// What is counted.
+        unit: Unit,
+        /// The first line, or record, that was not read, from 1.
+        number: u64,
+        /// What the system says, or what is wrong with the data.
         #[source]
         error: io::Error,
     },
@@ -66,23 +110,30 @@ impl Reader {
     /// Of these sources, in this order, with lines of at most `line_bytes_max` bytes.
     ///
     /// # Errors
-    /// When one of them cannot be read: then nothing was.
-    pub fn open(sources: Vec<Source>, line_bytes_max: usize) -> Result<Self, OpenError> {
-        let mut waiting = VecDeque::from(sources);
+    /// When one of them cannot be read, or no thread can be started: then nothing was read.
+    pub fn open(mut sources: Vec<Source>, line_bytes_max: usize) -> Result<Self, OpenError> {
         let mut bytes_total = Some(0);
-        for source in &mut waiting {
+        for source in &mut sources {
             let bytes = source.check()?;
             bytes_total = bytes_total.zip(bytes).map(|(total, bytes)| total + bytes);
         }
         Ok(Self {
-            waiting,
+            ahead: Ahead::start(sources).map_err(|error| OpenError::new("anything, without a thread", error))?,
             current: None,
-            lines: Lines::new(line_bytes_max),
+            splitter: Splitter::Lines(Lines::new(line_bytes_max)),
             line_bytes_max,
             parser: Parser::new(),
             buffers: Box::new(|| TextBuffer::with_capacity(Pool::BUFFER_BYTES)),
             bytes_total,
         })
+    }
+
+    /// Reads the elements of the array at this place, in a document or in several that follow one another, instead of
+    /// lines. They are counted as records, from 1 in each source; the limit of a line is that of a record.
+    #[must_use]
+    pub fn with_records(mut self, pointer: RecordsPointer) -> Self {
+        self.splitter = Splitter::Records(Records::new(pointer, self.line_bytes_max));
+        self
     }
 
     /// Takes the events' buffers from elsewhere, such as the pool beside a ring.
@@ -91,9 +142,9 @@ impl Reader {
         self
     }
 
-    /// How many bytes were read so far, of all sources.
+    /// How many bytes were read so far, of all sources, as they are: of a compressed file its own.
     pub fn bytes_read(&self) -> u64 {
-        self.lines.bytes_read()
+        self.splitter.bytes_read()
     }
 
     /// How many bytes there were at the start, where all sources are files.
@@ -101,9 +152,15 @@ impl Reader {
         self.bytes_total
     }
 
-    /// The source that is being read and the number of its last line; `None` before the first and after the last.
+    /// What the reader counts in each source.
+    pub fn unit(&self) -> Unit {
+        self.splitter.unit()
+    }
+
+    /// The source that is being read and the number of its last line, or record; `None` before the first and after the
+    /// last.
     pub fn position(&self) -> Option<(&str, u64)> {
-        self.current.as_ref().map(|current| (current.name.as_str(), self.lines.number()))
+        self.current.as_ref().map(|current| (current.name.as_str(), self.splitter.number()))
     }
 
     /// Whether the source that is being read lies on disk, so that what is left of it is left for another time.
@@ -116,21 +173,24 @@ impl Reader {
         let (file, line) = self.position().unwrap_or_default();
         let mut text = Vec::new();
         json::write(event, &mut text);
-        RejectedLine::new(file, line, reason, &text)
+        RejectedLine::new(file, self.unit(), line, reason, &text)
     }
 
-    /// Opens the next source; `None` when there is none.
+    /// Goes on to the next source; `None` when there is none.
     fn advance(&mut self) -> Option<Result<(), InputError>> {
-        let source = self.waiting.pop_front()?;
-        let (name, is_file) = (source.name().to_owned(), source.is_file());
-        self.lines.restart();
-        Some(match source.open() {
-            Ok(reader) => {
-                self.current = Some(Current { name, reader, is_file });
+        self.splitter.restart();
+        Some(match self.ahead.advance()? {
+            Ok(began) => {
+                self.current = Some(began);
                 Ok(())
             }
-            Err(error) => Err(InputError::Broken { file: name, line: 1, error }),
+            Err(error) => Err(self.broken("the input".to_owned(), error)),
         })
+    }
+
+    /// The source is not read any further.
+    fn broken(&self, file: String, error: io::Error) -> InputError {
+        InputError::Broken { file, unit: self.unit(), number: self.splitter.number() + 1, error }
     }
 }
 
@@ -139,41 +199,39 @@ impl Iterator for Reader {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let Some(current) = &mut self.current else {
+            let Some(current) = &self.current else {
                 if let Err(error) = self.advance()? {
                     return Some(Err(error));
                 }
                 continue;
             };
-            let (number, line) = match self.lines.next(&mut current.reader) {
+            let unit = self.splitter.unit();
+            let (number, piece) = match self.splitter.next(&mut self.ahead) {
                 Ok(Some(numbered)) => numbered,
                 Ok(None) => {
                     self.current = None;
                     continue;
                 }
                 Err(error) => {
-                    let file = std::mem::take(&mut current.name);
-                    self.current = None;
-                    return Some(Err(InputError::Broken { file, line: self.lines.number() + 1, error }));
+                    self.ahead.abandon();
+                    let file = self.current.take().map(|current| current.name).unwrap_or_default();
+                    return Some(Err(self.broken(file, error)));
                 }
             };
-            let (reason, text) = match line {
-                Line::Whole(line) => match self.parser.parse(line, (self.buffers)()) {
+            let (reason, text) = match piece {
+                Piece::Whole(line) => match self.parser.parse(line, (self.buffers)()) {
                     Ok(event) => return Some(Ok(event)),
                     Err(reason) => (reason, line),
                 },
-                Line::TooLong { head, bytes } => (Unreadable::TooLong { bytes, bytes_max: self.line_bytes_max }, head),
+                Piece::TooLong { head, bytes } => (Unreadable::TooLong { bytes, bytes_max: self.line_bytes_max }, head),
             };
-            return Some(Err(InputError::Rejected(RejectedLine::new(&current.name, number, reason, text))));
+            return Some(Err(InputError::Rejected(RejectedLine::new(&current.name, unit, number, reason, text))));
         }
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
-            .field("position", &self.position())
-            .field("waiting", &self.waiting)
-            .finish_non_exhaustive()
+        f.debug_struct("Reader").field("position", &self.position()).finish_non_exhaustive()
     }
 }

@@ -5,27 +5,52 @@ use std::io;
 use std::path::Path;
 
 use super::Unreadable;
-use super::lines::HEAD_BYTES_MAX;
+use super::pieces::HEAD_BYTES_MAX;
 use crate::append::AppendFile;
 use crate::event::escape::write_text;
 
-/// A line that cannot become an event.
+/// What a reader counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unit {
+    /// The lines of a source, blank ones too.
+    Line,
+    /// The elements of the arrays in a source, see [`Reader::with_records`](super::Reader::with_records).
+    Record,
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Line => "line",
+            Self::Record => "record",
+        })
+    }
+}
+
+/// A line, or a record, that cannot become an event.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RejectedLine {
     file: String,
+    unit: Unit,
     line: u64,
     reason: Unreadable,
     text: String,
 }
 
 impl RejectedLine {
-    pub(super) fn new(file: &str, line: u64, reason: Unreadable, text: &[u8]) -> Self {
-        Self { file: file.to_owned(), line, reason, text: lossy(text) }
+    pub(super) fn new(file: &str, unit: Unit, line: u64, reason: Unreadable, text: &[u8]) -> Self {
+        Self { file: file.to_owned(), unit, line, reason, text: lossy(text) }
     }
 
     /// The name of its source: the path, or `-` for standard input.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// What its number counts.
+    pub fn unit(&self) -> Unit {
+        self.unit
     }
 
     /// Its number, from 1.
@@ -56,7 +81,10 @@ fn lossy(bytes: &[u8]) -> String {
 /// Where and why: what a log may hold. The text may hold what no log should.
 impl fmt::Display for RejectedLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.reason)
+        match self.unit {
+            Unit::Line => write!(f, "{}:{}: {}", self.file, self.line, self.reason),
+            Unit::Record => write!(f, "{}: record {}: {}", self.file, self.line, self.reason),
+        }
     }
 }
 
@@ -66,7 +94,7 @@ impl fmt::Debug for RejectedLine {
     }
 }
 
-/// The file of `[input] rejected`: one JSON object a line with `file`, `line`, `reason` and `text`.
+/// The file of `[input] rejected`: one JSON object a line with `file`, `line` (or `record`), `reason` and `text`.
 #[derive(Debug)]
 pub struct RejectedFile {
     file: AppendFile,
@@ -92,7 +120,10 @@ impl RejectedFile {
         record.clear();
         record.extend_from_slice(b"{\"file\":");
         write_text(line.file.as_bytes(), record);
-        record.extend_from_slice(b",\"line\":");
+        record.extend_from_slice(match line.unit {
+            Unit::Line => b",\"line\":",
+            Unit::Record => b",\"record\":",
+        });
         record.extend_from_slice(itoa::Buffer::new().format(line.line).as_bytes());
         record.extend_from_slice(b",\"reason\":");
         write_text(line.reason.to_string().as_bytes(), record);
@@ -118,7 +149,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn rejected(line: u64, text: &[u8]) -> RejectedLine {
-        RejectedLine::new("events.ndjson", line, Unreadable::NotAnObject, text)
+        RejectedLine::new("events.ndjson", Unit::Line, line, Unreadable::NotAnObject, text)
     }
 
     #[test]

@@ -56,7 +56,11 @@ impl Source {
     /// A regular file is opened again when its turn comes, so that a thousand of them hold no thousand descriptors; a
     /// pipe must not be opened twice and stays open.
     pub(super) fn check(&mut self) -> Result<Option<u64>, OpenError> {
-        let Place::File(path) = &self.place else { return Ok(None) };
+        let path = match &self.place {
+            Place::File(path) => path,
+            Place::Stdin if self.is_file() => return Ok(left_of_stdin().ok()),
+            Place::Stdin | Place::Open(_) => return Ok(None),
+        };
         let failed = |error| OpenError { name: path.display().to_string(), error };
         let file = open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
@@ -79,6 +83,12 @@ impl Source {
     }
 }
 
+/// How much of the file that standard input is has not been read; another program may have read the rest.
+fn left_of_stdin() -> io::Result<u64> {
+    let size = u64::try_from(rustix::fs::fstat(io::stdin())?.st_size).unwrap_or(0);
+    Ok(size.saturating_sub(rustix::fs::tell(io::stdin())?))
+}
+
 fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
@@ -86,6 +96,12 @@ fn open(path: &Path) -> io::Result<File> {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Source").field(&self.name).finish()
+    }
+}
+
+impl OpenError {
+    pub(super) fn new(name: &str, error: io::Error) -> Self {
+        Self { name: name.to_owned(), error }
     }
 }
 

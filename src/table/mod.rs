@@ -4,6 +4,7 @@
 //! what nobody took is unknown; and all problems are told at once, each with its line. Used by the configuration file
 //! of the program, once at start.
 
+mod overlay;
 mod place;
 mod problems;
 mod size;
@@ -15,8 +16,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use overlay::Overlay;
 pub(crate) use place::{SecretPlace, secret_of_variable};
-pub(crate) use problems::Problems;
+pub(crate) use problems::{Problems, Secrets};
 
 /// Where something stands in the file, in bytes.
 pub(crate) type Span = Range<usize>;
@@ -53,6 +55,7 @@ pub(crate) enum TableOrWord<'t> {
 
 impl<'t> Table<'t> {
     /// Reads a whole file. Mistakes in the syntax are recorded all together, and nothing more can be said then.
+    #[cfg(test)]
     pub(crate) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {

@@ -11,6 +11,8 @@ pub(crate) enum SecretPlace {
     Env(String),
     /// In this file, which may be replaced while the program runs.
     File(SecretFile),
+    /// It has a place, and nobody needs what is there.
+    Omitted,
 }
 
 /// An environment variable that holds no secret. What it holds is not shown.

@@ -14,12 +14,23 @@ const SHOWN_MAX: usize = 50;
 /// The longest excerpt of a line, in characters.
 const EXCERPT_CHARS_MAX: usize = 160;
 
-/// All problems of one file. `Display` shows them in the order of the file.
+/// All problems of one file, and of what is laid over it. `Display` shows them in the order of the file.
 #[derive(Debug)]
 pub(crate) struct Problems {
     file: String,
     text: String,
+    /// Where the arguments begin that are laid over the file.
+    arguments: Vec<usize>,
+    secrets: Secrets,
     list: Vec<Problem>,
+}
+
+/// Whether the secrets that a file names are fetched from their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Secrets {
+    Fetched,
+    /// Nobody will need them: their places may be empty.
+    Omitted,
 }
 
 #[derive(Debug)]
@@ -45,7 +56,29 @@ enum Excerpt {
 impl Problems {
     /// None yet, of this file with this text.
     pub(crate) fn new(path: &Path, text: &str) -> Self {
-        Self { file: path.display().to_string(), text: text.to_owned(), list: Vec::new() }
+        Self {
+            file: path.display().to_string(),
+            text: text.to_owned(),
+            arguments: Vec::new(),
+            secrets: Secrets::Fetched,
+            list: Vec::new(),
+        }
+    }
+
+    /// The same, where the text goes on behind the file's with arguments that begin at these places.
+    pub(super) fn arguments(mut self, starts: Vec<usize>) -> Self {
+        self.arguments = starts;
+        self
+    }
+
+    /// The same, with the secrets treated so.
+    pub(crate) fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    pub(super) fn omits_secrets(&self) -> bool {
+        self.secrets == Secrets::Omitted
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -63,7 +96,12 @@ impl Problems {
 
     /// Records a mistake in the syntax.
     pub(super) fn push_syntax(&mut self, span: Span, what: &str) {
-        self.record(span, "", what, "", Excerpt::Syntax);
+        self.push_syntax_help(span, what, "");
+    }
+
+    /// The same, where there is something to advise.
+    pub(super) fn push_syntax_help(&mut self, span: Span, what: &str, help: &str) {
+        self.record(span, "", what, help, Excerpt::Syntax);
     }
 
     fn record(&mut self, span: Span, key: &str, what: &str, help: &str, excerpt: Excerpt) {
@@ -102,7 +140,14 @@ impl fmt::Display for Problems {
 impl Problems {
     fn fmt_one(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (number, start, line) = self.line_at(problem.span.start);
-        write!(f, "{}:{number}: ", self.file)?;
+        let is_argument = self.arguments.first().is_some_and(|first| problem.span.start >= *first);
+        let number = if is_argument {
+            f.write_str("--set: ")?;
+            "--set".to_owned()
+        } else {
+            write!(f, "{}:{number}: ", self.file)?;
+            number.to_string()
+        };
         if !problem.key.is_empty() {
             write!(f, "{}: ", problem.key)?;
         }

@@ -30,6 +30,24 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Takes a text that may be empty, and reads it.
+    pub(crate) fn take_parsed<T, E: std::fmt::Display>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        problems: &mut Problems,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let taken = self.take(key)?;
+        let DeValue::String(text) = &taken.value else {
+            return taken.at.wrong_type(&taken.value, "a text", example, problems);
+        };
+        match read(text) {
+            Ok(value) => Some(value),
+            Err(error) => taken.at.problem(&error.to_string(), &format!("such as {example}"), problems),
+        }
+    }
+
     pub(crate) fn take_path(&mut self, key: &'static str, problems: &mut Problems) -> Option<PathBuf> {
         self.take_string(key, problems).map(PathBuf::from)
     }
@@ -227,7 +245,8 @@ impl<'t> Table<'t> {
         let mut table = Table::of(path.clone(), key.to_owned(), key_span.clone(), table);
         let (env, file) = (table.take("env"), table.take("file"));
         table.finish(problems);
-        match (env, file) {
+        let omits = problems.omits_secrets();
+        let place = match (env, file) {
             (Some(env), None) => match env.value {
                 DeValue::String(name) if is_env_name(&name) => Some(SecretPlace::Env(name.into_owned())),
                 _ => {
@@ -250,7 +269,8 @@ impl<'t> Table<'t> {
                 problems.push_secret(key_span, &path, "has no place", &help);
                 None
             }
-        }
+        };
+        place.map(|place| if omits { SecretPlace::Omitted } else { place })
     }
 }
 

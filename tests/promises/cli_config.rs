@@ -208,8 +208,10 @@ fn files_that_cannot_be_read_or_written_are_told_before_anything_starts() {
     std::fs::write(folder.path().join("good"), line(1)).unwrap();
     let told = folder.refused(&["--input", "good", "no.such"]);
     assert!(told.contains("cannot read no.such: No such file"), "{told}");
+    let told = folder.refused(&["--input", "good", "*.gz"]);
+    assert!(told.contains("--input *.gz matches no file"), "{told}");
     let told = folder.refused(&["--input", "folder"]);
-    assert!(told.contains("cannot read folder: is a directory"), "{told}");
+    assert!(told.contains("--input folder: the folder holds no file"), "{told}");
 
     for (config, expected) in [
         (GOOD.replace("\"dead.ndjson\"", "\"folder\""), "siem.toml:7: siem.splunk.dead_letter.path: is a folder"),

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use siem_forward::AuditEvent;
-use siem_forward::input::{InputError, Reader, RejectedFile, Source};
+use siem_forward::input::{InputError, Reader, RecordsPointer, RejectedFile, Source};
 
 const LINE_BYTES_MAX: usize = 1000;
 
@@ -89,7 +89,7 @@ fn a_source_that_breaks_midway_is_named_with_its_line_and_the_next_is_read() {
     std::fs::write(&path, line("a")).unwrap();
     let mut reader = Reader::open(vec![Source::file(&path)], LINE_BYTES_MAX).unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(reader.next(), Some(Err(InputError::Broken { line: 1, .. }))));
+    assert!(matches!(reader.next(), Some(Err(InputError::Broken { number: 1, .. }))));
     assert!(reader.next().is_none());
 }
 
@@ -104,6 +104,49 @@ fn a_named_pipe_is_opened_once_and_read_to_its_end() {
     });
     assert_eq!(outcomes(vec![Source::file(&path)]), ["piped"]);
     writer.join().unwrap().unwrap();
+}
+
+/// The largest resident memory of this process so far, in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_line_of_a_gigabyte_is_refused_in_bounded_memory() {
+    const GIGABYTE: u64 = 1 << 30;
+    let text = format!("{}\n", line("before"));
+    let endless = io::repeat(b'{').take(GIGABYTE);
+    let after = format!("\n{}", line("after"));
+    let source = Source::reader("large", io::Cursor::new(text).chain(endless).chain(io::Cursor::new(after)));
+    let before = peak_memory();
+    let expected = ["before", "large:2: the line has 1073741824 bytes, 1000 are allowed", "after"];
+    assert_eq!(outcomes(vec![source]), expected);
+    let grown = peak_memory() - before;
+    assert!(grown < 16_000_000, "{grown} bytes");
+}
+
+#[test]
+fn records_are_read_instead_of_lines() {
+    let text = format!("{{\"Records\":[{},[],{}", line("a"), line("b"));
+    let end = text.len();
+    let cut_off = format!("cannot read cut from record 4 on: the document is cut off: it ends after {end} bytes");
+    let reader =
+        Reader::open(vec![source("cut", text), source("none", "{}"), source("next", "{\"Records\":[7]}")], 1000)
+            .unwrap()
+            .with_records(RecordsPointer::new("/Records").unwrap());
+    let show = |event: AuditEvent| event.user_id().unwrap_or("-").to_owned();
+    let read: Vec<String> = reader.map(|read| read.map_or_else(|error| error.to_string(), show)).collect();
+    let expected = [
+        "a",
+        "cut: record 2: not a JSON object",
+        "b",
+        &cut_off,
+        "cannot read none from record 1 on: the document ends, and nothing is at \"/Records\", at byte 2",
+        "next: record 1: not a JSON object",
+    ];
+    assert_eq!(read, expected);
 }
 
 #[test]

@@ -36,6 +36,10 @@ mod cli_dead_letter;
 #[cfg(feature = "cli")]
 mod cli_demo;
 #[cfg(feature = "cli")]
+mod cli_files;
+#[cfg(feature = "cli")]
+mod cli_flags;
+#[cfg(feature = "cli")]
 mod cli_overflow;
 #[cfg(feature = "cli")]
 mod cli_receive;

@@ -12,6 +12,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::backlog::{Claimed, backlog};
+use super::config_file::ConfigFile;
 use super::failure::Failure;
 use super::figures::{count, counted, verb};
 use super::progress::Progress;
@@ -20,7 +21,6 @@ use super::signals::Ended;
 use super::survey::{Damaged, survey};
 use super::tally::Tally;
 use super::{exit_code, print, tell};
-use crate::config::Config;
 use outcome::Outcome;
 use resend::Resend;
 use target::{Foreign, Target};
@@ -31,9 +31,8 @@ pub(crate) struct ReplayArguments {
     /// Dead letters; what an earlier replay has left of them comes along
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The configuration with the pipeline that the records belong to
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     #[command(flatten)]
     selection: Selection,
     /// Count what would be sent, by cause and pipeline; send and rename nothing
@@ -73,7 +72,7 @@ struct Plan {
 }
 
 pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
-    let config = Config::load(&arguments.config)?;
+    let config = arguments.config.load()?;
     let drain_timeout = config.pipeline.siem.drain_timeout;
     let builder = config.pipeline.builder();
     let (siem_type, destination) = builder.fingerprint();

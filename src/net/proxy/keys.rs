@@ -15,6 +15,8 @@ impl Proxy {
             let place = table.take_secret_place("proxy", problems);
             place.map(|place| {
                 let text = match place {
+                    // Nothing is sent, so it is not needed.
+                    SecretPlace::Omitted => return Ok(Self::none()),
                     SecretPlace::File(file) => warned(&file).read().map_err(|error| error.to_string()),
                     SecretPlace::Env(name) => secret_of_variable(&name).map_err(|error| error.to_string()),
                 };

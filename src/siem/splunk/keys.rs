@@ -2,6 +2,7 @@
 
 use super::{Splunk, Token, base};
 use crate::net::HttpConfig;
+use crate::secret::Secret;
 use crate::table::{Problems, SecretPlace, Table, secret_of_variable};
 
 impl Splunk {
@@ -20,6 +21,8 @@ impl Splunk {
         });
         let token = table.take_secret_place("token", problems).and_then(|place| {
             let token = match place {
+                // A header can hold it; it goes nowhere.
+                SecretPlace::Omitted => Token::fixed(Secret::new("omitted")).map_err(|error| error.to_string()),
                 SecretPlace::File(file) => Token::of_file(file).map_err(|error| error.to_string()),
                 SecretPlace::Env(name) => secret_of_variable(&name)
                     .map_err(|error| error.to_string())

@@ -1,0 +1,31 @@
+//! The configuration of a command: a file, and the keys that are set beside it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use crate::config::Config;
+use crate::table::Secrets;
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration: a TOML file with one pipeline, such as [siem.splunk]
+    #[arg(long = "config", value_name = "FILE")]
+    path: PathBuf,
+    /// Set a key of it for this run, in TOML, such as siem.splunk.senders=4 or input.records='"/Records"'
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+impl ConfigFile {
+    /// Reads it, and the secrets that it names.
+    pub(crate) fn load(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.path, &self.overrides)?)
+    }
+
+    /// Reads it for a run that sends nothing: without its secrets.
+    pub(crate) fn load_without_secrets(&self) -> Result<Config, Failure> {
+        Ok(Config::load_with(&self.path, &self.overrides, Secrets::Omitted)?)
+    }
+}
