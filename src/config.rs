@@ -4,12 +4,16 @@
 //! with its line. The only `match` on a destination's type stands here. Used by `run`, once at start; nothing is started
 //! and nothing is opened before all of it has been read.
 
+mod keys;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::siem::Splunk;
 use crate::table::{Problems, Table};
+
+pub(crate) use keys::{Chapter, DESTINATIONS, input};
 
 /// Everything that a file says.
 #[derive(Debug)]

@@ -20,6 +20,9 @@ pub(crate) struct Problems {
     file: String,
     text: String,
     list: Vec<Problem>,
+    /// The paths of all keys that were asked for, for the test that compares them with those that are described.
+    #[cfg(test)]
+    asked: std::collections::BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -45,7 +48,23 @@ enum Excerpt {
 impl Problems {
     /// None yet, of this file with this text.
     pub(crate) fn new(path: &Path, text: &str) -> Self {
-        Self { file: path.display().to_string(), text: text.to_owned(), list: Vec::new() }
+        Self {
+            file: path.display().to_string(),
+            text: text.to_owned(),
+            list: Vec::new(),
+            #[cfg(test)]
+            asked: Default::default(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn note_asked(&mut self, paths: impl Iterator<Item = String>) {
+        self.asked.extend(paths);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &str> {
+        self.asked.iter().map(String::as_str)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
