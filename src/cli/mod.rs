@@ -13,6 +13,7 @@ mod dry_run;
 mod failure;
 mod feed;
 mod figures;
+mod init;
 mod inputs;
 mod log;
 mod progress;
@@ -55,6 +56,8 @@ Exit codes: 0 all delivered; 1 something was not, or a line was unreadable; 2 ba
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print a complete configuration with every key, to begin with
+    Init(init::InitArguments),
     /// Forward audit events from NDJSON to a SIEM
     Run(run::RunArguments),
     /// Send a dead letter again, to the destination that it was meant for
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::install();
     let result = match arguments.command {
+        Command::Init(arguments) => init::init(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
