@@ -59,15 +59,16 @@ fn configuration(destination: &DestinationKeys) -> String {
 }
 
 fn write_chapter(chapter: &Chapter, text: &mut String) {
-    text.push_str(&format!("\n[{}]\n", chapter.table));
+    text.extend(["\n[", chapter.table, "]\n"]);
     for section in &chapter.sections {
-        text.push_str(&format!("\n# {}\n# {}\n", section.title, "-".repeat(section.title.chars().count())));
+        let underline = "-".repeat(section.title.chars().count());
+        text.extend(["\n# ", section.title, "\n# ", &underline, "\n"]);
         for key in section.keys {
             text.push('\n');
             comment(key.meaning, text);
             comment(&facts(key), text);
             let sign = if matches!(key.unset, Unset::Required(_)) { "" } else { "#" };
-            text.push_str(&format!("{sign}{}\n", key.toml()));
+            text.extend([sign, &key.toml(), "\n"]);
         }
     }
 }

@@ -129,7 +129,7 @@ fn markdown() -> String {
         };
         let name = if table == "input" { format!("input.{}", key.name) } else { key.name.to_owned() };
         let beside = if key.beside.is_empty() { String::new() } else { format!(" (with `{}`)", key.beside) };
-        text.push_str(&format!("| `{name}` | {default} | {} | {} | {}{beside} |\n", key.unit, key.range, key.meaning));
+        text.extend([format!("| `{name}` | {default} | {} | {} | {}{beside} |\n", key.unit, key.range, key.meaning)]);
     }
     text
 }

@@ -16,6 +16,7 @@ mod figures;
 mod init;
 mod inputs;
 mod log;
+mod paperwork;
 mod progress;
 mod receive;
 mod replay;
@@ -33,20 +34,31 @@ mod usage;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use failure::Failure;
 
 /// Carries audit events into SIEMs, and accounts for every one.
 #[derive(Debug, Parser)]
-#[command(name = "siem-forward", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "siem-forward", version, long_version = LONG_VERSION, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What this build can do, for whoever reports a problem with it.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nfeatures: cli",
+    "\ndestinations: splunk",
+    "\ninput: NDJSON and JSON, plain, gzip, zstd",
+    "\ncompression: gzip",
+    "\nTLS: rustls with ring, TLS 1.2 and 1.3"
+);
+
 const EXAMPLES: &str = "\
 Examples:
+  siem-forward init splunk > siem.toml                a configuration to begin with
   siem-forward demo                                   a million events through the whole engine
   siem-forward receive --port 8088                    a Splunk HEC to test against
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
@@ -68,6 +80,10 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Play a Splunk HTTP Event Collector, to test against
     Receive(receive::ReceiveArguments),
+    /// Print the completions of a shell
+    Completions(paperwork::CompletionsArguments),
+    /// Print or write man pages
+    Man(paperwork::ManArguments),
 }
 
 /// Runs the program with its own command line.
@@ -82,6 +98,8 @@ pub fn main() -> ExitCode {
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Receive(arguments) => receive::receive(&arguments),
+        Command::Completions(arguments) => paperwork::completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => paperwork::man(&arguments, Arguments::command()),
     };
     match result {
         Ok(code) => code,
