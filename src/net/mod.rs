@@ -18,6 +18,9 @@ mod proxy;
 mod session;
 mod socket;
 mod dialer;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "for the command that checks a configuration")]
+mod probe;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
@@ -26,6 +29,9 @@ pub(crate) mod script;
 pub use config::{Compression, HttpConfig};
 pub use error::{HttpError, HttpErrorKind};
 pub use http::{Answer, Http};
+#[cfg(feature = "cli")]
+#[allow(unused_imports, reason = "for the command that checks a configuration")]
+pub(crate) use probe::{Probe, TlsSeen, probe};
 pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
