@@ -4,12 +4,17 @@
 //! with its line. The only `match` on a destination's type stands here. Used by `run`, once at start; nothing is started
 //! and nothing is opened before all of it has been read.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::engine::{Builder, Forwarder, SiemConfig};
-use crate::siem::Splunk;
+use crate::net::{BaseUrl, HttpConfig};
+use crate::siem::{Siem, Splunk};
 use crate::table::{Problems, Table};
+
+/// A configuration is a few KB; something else was named by mistake.
+const BYTES_MAX: u64 = 1024 * 1024;
 
 /// Everything that a file says.
 #[derive(Debug)]
@@ -54,9 +59,21 @@ impl Config {
     /// # Errors
     /// When it cannot be read, or has mistakes: all of them.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(path, &text)
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(unreadable(io::Error::other("is larger than 1 MiB: no configuration is")));
+        }
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(path, text),
+            Err(error) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let mut problems = Problems::new(path, &text);
+                problems.not_utf8(error.valid_up_to());
+                Err(ConfigError::Mistakes { path: path.to_owned(), problems })
+            }
+        }
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
@@ -74,6 +91,29 @@ impl Config {
         let pipeline = root.take_table("siem", problems).and_then(|siem| PipelineConfig::read(siem, problems));
         root.finish(problems);
         Some(Self { input, pipeline: pipeline? })
+    }
+}
+
+impl Destination {
+    /// Where it is, and how requests to it are made.
+    pub(crate) fn endpoint(&self) -> (&BaseUrl, &HttpConfig) {
+        match self {
+            Self::Splunk(splunk) => splunk.endpoint(),
+        }
+    }
+
+    /// Its type and its address.
+    pub(crate) fn fingerprint(&self) -> (&'static str, String) {
+        match self {
+            Self::Splunk(splunk) => (splunk.siem_type(), Siem::destination(splunk)),
+        }
+    }
+
+    /// Whether its batches wait for an acknowledgement.
+    pub(crate) fn acknowledges(&self) -> bool {
+        match self {
+            Self::Splunk(splunk) => splunk.acknowledges(),
+        }
     }
 }
 
@@ -113,7 +153,9 @@ impl PipelineConfig {
     fn read_one(mut table: Table<'_>, problems: &mut Problems) -> Option<Self> {
         let name = table.name().to_owned();
         table.require("type", "type = \"splunk\"", problems);
-        let siem_type = table.take_choice("type", &[("splunk", SiemType::Splunk)], problems);
+        let siem_type = table.take_choice("type", &SIEM_TYPES, problems);
+        // A table without a type that is called like one is read as such, so that all its other mistakes are told too.
+        let siem_type = siem_type.or_else(|| SIEM_TYPES.iter().find(|(of, _)| *of == name).map(|(_, known)| *known));
         let siem = SiemConfig::read(&mut table, problems);
         let destination = match siem_type {
             Some(SiemType::Splunk) => Splunk::read(&mut table, problems).map(Destination::Splunk),
@@ -132,6 +174,9 @@ impl PipelineConfig {
         builder.name(self.name).config(self.siem)
     }
 }
+
+/// By the names in the file.
+const SIEM_TYPES: [(&str, SiemType); 1] = [("splunk", SiemType::Splunk)];
 
 #[derive(Debug, Clone, Copy)]
 enum SiemType {

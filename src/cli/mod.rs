@@ -4,6 +4,7 @@
 //! was not, or a line was unreadable; 2 bad usage or configuration.
 
 mod backlog;
+mod check;
 mod control;
 mod dead_letter;
 mod demo;
@@ -45,6 +46,7 @@ const EXAMPLES: &str = "\
 Examples:
   siem-forward demo                                   a million events through the whole engine
   siem-forward receive --port 8088                    a Splunk HEC to test against
+  siem-forward check --config siem.toml               every mistake in it, then the way to the SIEM
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
   siem-forward replay dead.ndjson --config siem.toml  send again what was refused or left over
 
@@ -54,6 +56,8 @@ Exit codes: 0 all delivered; 1 something was not, or a line was unreadable; 2 ba
 enum Command {
     /// Forward audit events from NDJSON to a SIEM
     Run(run::RunArguments),
+    /// Look for mistakes in a configuration, and go the way to its destination
+    Check(check::CheckArguments),
     /// Send a dead letter again, to the destination that it was meant for
     Replay(replay::ReplayArguments),
     /// Look into a dead letter
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
     log::install();
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),

@@ -19,7 +19,6 @@ mod session;
 mod socket;
 mod dialer;
 #[cfg(feature = "cli")]
-#[allow(dead_code, reason = "for the command that checks a configuration")]
 mod probe;
 #[cfg(test)]
 mod http_tests;
@@ -30,7 +29,6 @@ pub use config::{Compression, HttpConfig};
 pub use error::{HttpError, HttpErrorKind};
 pub use http::{Answer, Http};
 #[cfg(feature = "cli")]
-#[allow(unused_imports, reason = "for the command that checks a configuration")]
 pub(crate) use probe::{Probe, TlsSeen, probe};
 pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;

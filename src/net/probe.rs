@@ -14,6 +14,10 @@ const ZERO: Duration = Duration::ZERO;
 /// to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Probe {
+    /// The proxy on the way, without its password. `None` where there is none.
+    pub(crate) proxy: Option<String>,
+    /// The host that was looked up and connected to.
+    pub(crate) host: String,
     /// The addresses of the host.
     pub(crate) dns: Result<Vec<SocketAddr>, String>,
     /// The address that answered. `None` where the name did not resolve.
@@ -39,13 +43,22 @@ pub(crate) struct TlsSeen {
 /// goes through its tunnel. It takes no longer than `timeout`.
 pub(crate) fn probe(url: &BaseUrl, config: &HttpConfig, timeout: Duration) -> Probe {
     let deadline = Instant::now() + timeout;
+    let unreached = |dns, host: &str, took| Probe {
+        proxy: None,
+        host: host.to_owned(),
+        dns,
+        tcp: None,
+        tls: None,
+        took: [took, ZERO, ZERO],
+    };
     let gateway = match config.proxy.on_the_way_to(url) {
         Ok(gateway) => gateway,
-        Err(why) => return Probe { dns: Err(why), tcp: None, tls: None, took: [ZERO; 3] },
+        Err(why) => return unreached(Err(why), url.place().host, ZERO),
     };
+    let proxy = gateway.as_ref().map(ToString::to_string);
     let place = gateway.as_ref().map_or_else(|| url.place(), |gateway| gateway.place());
     let (dns, dns_took) = timed(|| look_up(place, config, deadline));
-    let Ok(addresses) = &dns else { return Probe { dns, tcp: None, tls: None, took: [dns_took, ZERO, ZERO] } };
+    let Ok(addresses) = &dns else { return Probe { proxy, ..unreached(dns, place.host, dns_took) } };
     let (connected, tcp_took) = timed(|| {
         let stream = connect(addresses, deadline)?;
         let peer = stream.peer_addr().map_err(|error| HttpError::of_connect(&error))?;
@@ -64,7 +77,8 @@ pub(crate) fn probe(url: &BaseUrl, config: &HttpConfig, timeout: Duration) -> Pr
         })
     });
     let (tls, tls_took) = tls.map_or((None, ZERO), |(tls, took)| (Some(tls), took));
-    Probe { dns, tcp: Some(tcp), tls, took: [dns_took, tcp_took, tls_took] }
+    let host = place.host.to_owned();
+    Probe { proxy, host, dns, tcp: Some(tcp), tls, took: [dns_took, tcp_took, tls_took] }
 }
 
 fn look_up(place: Place<'_>, config: &HttpConfig, deadline: Instant) -> Result<Vec<SocketAddr>, HttpError> {

@@ -4,6 +4,7 @@
 //! what nobody took is unknown; and all problems are told at once, each with its line. Used by the configuration file
 //! of the program, once at start.
 
+mod paint;
 mod place;
 mod problems;
 mod size;
@@ -15,8 +16,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use paint::Paint;
 pub(crate) use place::{SecretPlace, secret_of_variable};
 pub(crate) use problems::Problems;
+pub(crate) use size::grouped;
 
 /// Where something stands in the file, in bytes.
 pub(crate) type Span = Range<usize>;
@@ -56,7 +59,7 @@ impl<'t> Table<'t> {
     pub(crate) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            problems.push_syntax(error.span().unwrap_or_default(), error.message());
+            problems.push_syntax(error.span().unwrap_or_default(), error.message(), "");
         }
         errors.is_empty().then(|| Self::of(String::new(), String::new(), 0..0, table.into_inner()))
     }
@@ -155,16 +158,22 @@ impl<'t> Table<'t> {
     /// Ends the reading: what nobody took is unknown.
     pub(crate) fn finish(self, problems: &mut Problems) {
         for entry in self.entries.iter().filter(|entry| entry.value.is_some()) {
-            let help = match nearest(&entry.key, self.asked.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if self.asked.is_empty() => "remove it".to_owned(),
-                None => {
-                    let mut known = self.asked.clone();
-                    known.sort_unstable();
-                    format!("known here: {}", known.join(", "))
-                }
-            };
+            // One that is only counted need not be compared with all that are known.
+            let help = if problems.is_full() { String::new() } else { self.help_with(&entry.key) };
             problems.push(entry.key_span.clone(), &self.path_of(&entry.key), "unknown key", &help);
+        }
+    }
+
+    /// What an unknown key may have been meant to be.
+    fn help_with(&self, key: &str) -> String {
+        match nearest(key, self.asked.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if self.asked.is_empty() => "remove it".to_owned(),
+            None => {
+                let mut known = self.asked.clone();
+                known.sort_unstable();
+                format!("known here: {}", known.join(", "))
+            }
         }
     }
 

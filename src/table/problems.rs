@@ -7,10 +7,12 @@
 use std::fmt;
 use std::path::Path;
 
-use super::Span;
+use super::{Paint, Span};
 
 /// More problems than these help nobody.
 const SHOWN_MAX: usize = 50;
+/// More are only counted: a file of a megabyte may have as many mistakes as it has lines.
+const KEPT_MAX: usize = 1000;
 /// The longest excerpt of a line, in characters.
 const EXCERPT_CHARS_MAX: usize = 160;
 
@@ -20,6 +22,8 @@ pub(crate) struct Problems {
     file: String,
     text: String,
     list: Vec<Problem>,
+    /// How many there were besides.
+    uncounted: usize,
 }
 
 #[derive(Debug)]
@@ -29,6 +33,18 @@ struct Problem {
     what: String,
     help: String,
     excerpt: Excerpt,
+}
+
+/// A problem as it is told.
+#[derive(Debug)]
+pub(crate) struct Told<'p> {
+    /// Line and column, from 1, in characters; `None` where it is the file as a whole.
+    pub(crate) place: Option<(usize, usize)>,
+    /// The path of the key; empty where the syntax is wrong.
+    pub(crate) key: &'p str,
+    pub(crate) what: &'p str,
+    pub(crate) help: &'p str,
+    excerpt: Option<Shown>,
 }
 
 /// How much of the line may be shown.
@@ -45,12 +61,23 @@ enum Excerpt {
 impl Problems {
     /// None yet, of this file with this text.
     pub(crate) fn new(path: &Path, text: &str) -> Self {
-        Self { file: path.display().to_string(), text: text.to_owned(), list: Vec::new() }
+        Self { file: path.display().to_string(), text: text.to_owned(), list: Vec::new(), uncounted: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len() + self.uncounted
+    }
+
+    /// Whether one more is only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= KEPT_MAX
+    }
+
     /// Records a problem: the path of the key, what is wrong, and what to do.
     pub(crate) fn push(&mut self, span: Span, key: &str, what: &str, help: &str) {
         self.record(span, key, what, help, Excerpt::Open);
@@ -61,12 +88,21 @@ impl Problems {
         self.record(span, key, what, help, Excerpt::Secret);
     }
 
+    /// Records that the file is no text from this byte on.
+    pub(crate) fn not_utf8(&mut self, from: usize) {
+        self.push_syntax(from..from + 1, "is no UTF-8 from here on", "save the file as UTF-8");
+    }
+
     /// Records a mistake in the syntax.
-    pub(super) fn push_syntax(&mut self, span: Span, what: &str) {
-        self.record(span, "", what, "", Excerpt::Syntax);
+    pub(super) fn push_syntax(&mut self, span: Span, what: &str, help: &str) {
+        self.record(span, "", what, help, Excerpt::Syntax);
     }
 
     fn record(&mut self, span: Span, key: &str, what: &str, help: &str, excerpt: Excerpt) {
+        if self.is_full() {
+            self.uncounted += 1;
+            return;
+        }
         let (key, what, help) = (key.to_owned(), what.to_owned(), help.to_owned());
         self.list.push(Problem { span, key, what, help, excerpt });
     }
@@ -82,46 +118,61 @@ impl Problems {
     }
 }
 
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problems {
+    /// The first of them, in the order of the file.
+    pub(crate) fn told(&self) -> impl Iterator<Item = Told<'_>> {
         let mut sorted: Vec<&Problem> = self.list.iter().collect();
         sorted.sort_by_key(|problem| problem.span.start);
-        for (index, problem) in sorted.iter().take(SHOWN_MAX).enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            self.fmt_one(problem, f)?;
+        sorted.into_iter().take(SHOWN_MAX).map(|problem| self.tell(problem))
+    }
+
+    fn tell<'p>(&self, problem: &'p Problem) -> Told<'p> {
+        let Problem { span, key, what, help, excerpt } = problem;
+        if *span == (0..0) && *excerpt == Excerpt::Open {
+            // Of the whole file: no line of it is to be marked.
+            return Told { place: None, key, what, help, excerpt: None };
         }
-        match sorted.len().saturating_sub(SHOWN_MAX) {
-            0 => Ok(()),
-            more => write!(f, "\nand {more} more"),
+        let (number, start, line) = self.line_at(span.start);
+        let marked = span.start.saturating_sub(start)..span.end.saturating_sub(start);
+        let column = line.char_indices().take_while(|(at, _)| *at < marked.start).count() + 1;
+        Told { place: Some((number, column)), key, what, help, excerpt: Some(show(line, &marked, *excerpt)) }
+    }
+
+    /// All that is told, for a terminal that shows colours or for anything else.
+    pub(crate) fn to_text(&self, paint: Paint) -> String {
+        let mut blocks: Vec<String> = self.told().map(|told| told.to_text(&self.file, paint)).collect();
+        match self.count() - blocks.len() {
+            0 => {}
+            more => blocks.push(format!("and {more} more")),
         }
+        blocks.join("\n")
     }
 }
 
-impl Problems {
-    fn fmt_one(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (number, start, line) = self.line_at(problem.span.start);
-        write!(f, "{}:{number}: ", self.file)?;
-        if !problem.key.is_empty() {
-            write!(f, "{}: ", problem.key)?;
-        }
-        if problem.span == (0..0) && problem.excerpt == Excerpt::Open {
-            // Of the whole file: no line of it is to be marked.
-            return write!(f, "{}\n      = {}", problem.what, problem.help);
-        }
-        writeln!(f, "{}", problem.what)?;
-        let marked = problem.span.start.saturating_sub(start)..problem.span.end.saturating_sub(start);
-        let shown = show(line, &marked, problem.excerpt);
-        writeln!(f, "{number:>5} | {}", shown.text)?;
-        let marks = "^".repeat(shown.width.max(1));
-        let blank = " ".repeat(shown.column);
-        let help = if problem.help.is_empty() { String::new() } else { format!(" {}", problem.help) };
-        write!(f, "      | {blank}{marks}{help}")
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text(Paint::Plain))
+    }
+}
+
+impl Told<'_> {
+    fn to_text(&self, file: &str, paint: Paint) -> String {
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        let place = self.place.map_or_else(String::new, |(line, column)| format!("{line}:{column}:"));
+        let headline = format!("{} {key}{}", paint.bold(&format!("{file}:{place}")), paint.red(self.what));
+        let Some(Shown { text, column, width }) = &self.excerpt else {
+            return format!("{headline}\n      {} {}", paint.blue("="), self.help);
+        };
+        let number = self.place.map_or(0, |(line, _)| line);
+        let gutter = paint.blue(&format!("{number:>5} |"));
+        let marks = paint.red(&"^".repeat((*width).max(1)));
+        let help = if self.help.is_empty() { String::new() } else { format!(" {}", self.help) };
+        format!("{headline}\n{gutter} {text}\n      {} {}{marks}{help}", paint.blue("|"), " ".repeat(*column))
     }
 }
 
 /// A line as it is printed, and which of its characters are marked.
+#[derive(Debug)]
 struct Shown {
     text: String,
     column: usize,

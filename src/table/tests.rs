@@ -79,10 +79,10 @@ fn an_unknown_key_is_shown_with_its_line_and_the_nearest_known_one() {
         }
     });
     let expected = "\
-siem.toml:4: siem.splunk.batch_sise: unknown key
+siem.toml:4:1: siem.splunk.batch_sise: unknown key
     4 | batch_sise = 500
       | ^^^^^^^^^^ did you mean `batch_size`?
-siem.toml:5: siem.splunk.zzz: unknown key
+siem.toml:5:1: siem.splunk.zzz: unknown key
     5 | zzz = 1
       | ^^^ known here: batch_size, batchers";
     assert_eq!(shown, expected);
@@ -105,24 +105,25 @@ fn all_problems_come_at_once_in_the_order_of_the_file() {
         table.blame("n", "more than the cores", "this machine has 2", problems);
     });
     for expected in [
-        "siem.toml:1: url: missing\n      = add url = \"https://…\"",
-        "siem.toml:1: b: is a text, must be true or false\n    1 | b = 'x'\n      |     ^^^ such as b = true",
-        "siem.toml:2: n: out of range\n    2 | n = 70\n      |     ^^ must be 1 to 64",
-        "siem.toml:2: n: more than the cores\n    2 | n = 70\n      |     ^^ this machine has 2",
-        "siem.toml:3: f: out of range\n    3 | f = -1.5\n      |     ^^^^ must be 0 to 1",
-        "siem.toml:4: t: is true or false, must be a number, 0.001 to 3600 seconds",
-        "siem.toml:5: size: no size\n    5 | size = '9 XB'\n      |        ^^^^^^ write a whole number and one of B",
-        "siem.toml:6: c: unknown value\n    6 | c = 'gzipp'\n      |     ^^^^^^^ did you mean \"gzip\"? It is \"none\" or",
-        "siem.toml:7: l: out of place\n    7 | l = [1, 'x']\n      |         ^^^ must be a list of whole numbers, 0 to 9",
-        "siem.toml:8: d: is a whole number, must be a table",
-        "siem.toml:9: empty: is empty",
+        "siem.toml: url: missing\n      = add url = \"https://…\"",
+        "siem.toml:1:5: b: is a text, must be true or false\n    1 | b = 'x'\n      |     ^^^ such as b = true",
+        "siem.toml:2:5: n: out of range\n    2 | n = 70\n      |     ^^ must be 1 to 64",
+        "siem.toml:2:5: n: more than the cores\n    2 | n = 70\n      |     ^^ this machine has 2",
+        "siem.toml:3:5: f: out of range\n    3 | f = -1.5\n      |     ^^^^ must be 0 to 1",
+        "siem.toml:4:5: t: is true or false, must be a number, 0.001 to 3600 seconds",
+        "siem.toml:5:8: size: no size\n    5 | size = '9 XB'\n      |        ^^^^^^ write a whole number and one of B",
+        "siem.toml:6:5: c: unknown value\n    6 | c = 'gzipp'\n      |     ^^^^^^^ did you mean \"gzip\"? It is \"none\" or",
+        "siem.toml:7:9: l: out of place\n    7 | l = [1, 'x']\n      |         ^^^ must be a list of whole numbers, 0 to 9",
+        "siem.toml:8:5: d: is a whole number, must be a table",
+        "siem.toml:9:9: empty: is empty",
     ] {
         assert!(shown.contains(expected), "{expected}\n\nin\n\n{shown}");
     }
     let heads = shown.lines().filter_map(|line| line.strip_prefix("siem.toml:")?.split_once(':'));
+    let heads = heads.filter(|(line, _)| line.parse::<usize>().is_ok());
     let lines: Vec<usize> = heads.map(|(line, _)| line.parse().unwrap()).collect();
     assert!(lines.is_sorted(), "{shown}");
-    assert_eq!(lines.len(), 11, "{shown}");
+    assert_eq!(lines.len(), 10, "{shown}");
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_missing_key_points_at_the_head_of_its_table() {
         let mut siem = table.take_table("siem", problems).unwrap();
         siem.take_table("splunk", problems).unwrap().require("url", "url = \"https://…\"", problems);
     });
-    let expected = "siem.toml:2: siem.splunk.url: missing\n    2 | [siem.splunk]\n      |       ^^^^^^ add";
+    let expected = "siem.toml:2:7: siem.splunk.url: missing\n    2 | [siem.splunk]\n      |       ^^^^^^ add";
     assert!(shown.starts_with(expected), "{shown}");
 }
 
@@ -152,10 +153,10 @@ fn numbers_beyond_every_type_are_out_of_range() {
 #[test]
 fn every_mistake_in_the_syntax_is_shown_with_its_line() {
     let shown = problems_of("a = 1\nb = \n\nc = 5OO\n[siem\n", |_, _| ());
-    for line in ["siem.toml:2: ", "siem.toml:4: ", "siem.toml:5: "] {
+    for line in ["siem.toml:2:5: ", "siem.toml:4:5: ", "siem.toml:5:6: "] {
         assert!(shown.contains(line), "{shown}");
     }
-    assert!(problems_of("a = 1\na = 2\n", |_, _| ()).starts_with("siem.toml:2: "));
+    assert!(problems_of("a = 1\na = 2\n", |_, _| ()).starts_with("siem.toml:2:1: "));
 }
 
 #[test]
