@@ -14,7 +14,7 @@ use crate::siem::{Siem, Splunk};
 use crate::table::{Problems, Table};
 
 /// A configuration is a few KB; something else was named by mistake.
-const BYTES_MAX: u64 = 1024 * 1024;
+const BYTES_MAX: u64 = 256 * 1024;
 
 /// Everything that a file says.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Config {
         let mut bytes = Vec::new();
         File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
         if bytes.len() as u64 > BYTES_MAX {
-            return Err(unreadable(io::Error::other("is larger than 1 MiB: no configuration is")));
+            return Err(unreadable(io::Error::other("is larger than 256 KiB: no configuration is")));
         }
         match std::str::from_utf8(&bytes) {
             Ok(text) => Self::parse(path, text),
@@ -89,9 +89,24 @@ impl Config {
         let input = InputConfig::read(&mut root, problems);
         root.require("siem", "a pipeline: [siem.splunk] with type, url, token and dead_letter", problems);
         let pipeline = root.take_table("siem", problems).and_then(|siem| PipelineConfig::read(siem, problems));
+        let letter = pipeline.as_ref().and_then(|pipeline| pipeline.siem.dead_letter.as_ref());
+        if let (Some(letter), Some(rejected)) = (letter, &input.rejected)
+            && is_one_file(&letter.path, rejected)
+        {
+            root.blame("input", "its rejected lines go to the file of the dead letter", "name two files", problems);
+        }
         root.finish(problems);
         Some(Self { input, pipeline: pipeline? })
     }
+}
+
+/// Whether two paths, each of a file in a folder that is there, mean the same one.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
+    };
+    place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 impl Destination {

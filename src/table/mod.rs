@@ -8,6 +8,7 @@ mod paint;
 mod place;
 mod problems;
 mod size;
+mod syntax;
 mod value;
 
 use std::borrow::Cow;
@@ -20,6 +21,9 @@ pub(crate) use paint::Paint;
 pub(crate) use place::{SecretPlace, secret_of_variable};
 pub(crate) use problems::Problems;
 pub(crate) use size::grouped;
+
+/// A table with more keys does not list them at each that is unknown.
+const LISTED_MAX: usize = 12;
 
 /// Where something stands in the file, in bytes.
 pub(crate) type Span = Range<usize>;
@@ -58,8 +62,9 @@ impl<'t> Table<'t> {
     /// Reads a whole file. Mistakes in the syntax are recorded all together, and nothing more can be said then.
     pub(crate) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            problems.push_syntax(error.span().unwrap_or_default(), error.message(), "");
+        let found = errors.iter().map(|error| (error.span().unwrap_or_default(), error.message()));
+        for (span, told) in syntax::first_of_each_line(text, found) {
+            problems.push_syntax(span, &told.what, told.help);
         }
         errors.is_empty().then(|| Self::of(String::new(), String::new(), 0..0, table.into_inner()))
     }
@@ -145,11 +150,16 @@ impl<'t> Table<'t> {
     pub(crate) fn take_tables(&mut self, problems: &mut Problems) -> Vec<Self> {
         let left: Vec<String> =
             self.entries.iter().filter(|entry| entry.value.is_some()).map(|entry| entry.key.clone()).collect();
+        let path = self.path.clone();
         let tables = left.into_iter().filter_map(|key| {
             let taken = self.take_entry(&key)?;
             match taken.value {
                 DeValue::Table(table) => Some(Self::of(taken.path, key, taken.key_span, table)),
-                other => taken.at.wrong_type(&other, "a table", &format!("[{}]", taken.path), problems),
+                other => {
+                    let what = format!("is {}, must be a table", value::describe(&other));
+                    let help = format!("what stands here is a table with a name, such as [{path}.NAME]");
+                    taken.at.problem(&what, &help, problems)
+                }
             }
         });
         tables.collect()
@@ -169,6 +179,7 @@ impl<'t> Table<'t> {
         match nearest(key, self.asked.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if self.asked.is_empty() => "remove it".to_owned(),
+            None if self.asked.len() > LISTED_MAX => "remove it; `siem-forward init` shows every key".to_owned(),
             None => {
                 let mut known = self.asked.clone();
                 known.sort_unstable();

@@ -11,7 +11,7 @@ use super::{Paint, Span};
 
 /// More problems than these help nobody.
 const SHOWN_MAX: usize = 50;
-/// More are only counted: a file of a megabyte may have as many mistakes as it has lines.
+/// More are only counted: a large file may have as many mistakes as it has lines.
 const KEPT_MAX: usize = 1000;
 /// The longest excerpt of a line, in characters.
 const EXCERPT_CHARS_MAX: usize = 160;
