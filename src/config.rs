@@ -49,6 +49,8 @@ pub(crate) enum Destination {
 pub(crate) enum ConfigError {
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is larger than {} KiB: no configuration is, name another file", path.display(), BYTES_MAX / 1024)]
+    TooLarge { path: PathBuf },
     #[error("{} has mistakes, nothing was started\n\n{problems}", path.display())]
     Mistakes { path: PathBuf, problems: Problems },
 }
@@ -62,13 +64,18 @@ impl Config {
         let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
         let mut bytes = Vec::new();
         File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+        Self::of_bytes(path, &bytes)
+    }
+
+    /// The same of a file whose bytes are at hand.
+    pub(crate) fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
         if bytes.len() as u64 > BYTES_MAX {
-            return Err(unreadable(io::Error::other("is larger than 256 KiB: no configuration is")));
+            return Err(ConfigError::TooLarge { path: path.to_owned() });
         }
-        match std::str::from_utf8(&bytes) {
+        match std::str::from_utf8(bytes) {
             Ok(text) => Self::parse(path, text),
             Err(error) => {
-                let text = String::from_utf8_lossy(&bytes);
+                let text = String::from_utf8_lossy(bytes);
                 let mut problems = Problems::new(path, &text);
                 problems.not_utf8(error.valid_up_to());
                 Err(ConfigError::Mistakes { path: path.to_owned(), problems })

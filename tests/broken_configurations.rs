@@ -43,9 +43,11 @@ enum Mistake {
     Instead(&'static str, &'static str),
     /// Another file.
     Of(Vec<u8>),
+    /// This path for that of the configuration.
+    At(&'static str),
 }
 
-use Mistake::{Instead, Of, With};
+use Mistake::{At, Instead, Of, With};
 
 impl Mistake {
     fn text(&self) -> Vec<u8> {
@@ -56,7 +58,12 @@ impl Mistake {
                 GOOD.replacen(old, with, 1).into_bytes()
             }
             Of(bytes) => bytes.clone(),
+            At(_) => GOOD.as_bytes().to_vec(),
         }
+    }
+
+    fn path(&self) -> &'static str {
+        if let At(path) = self { path } else { "siem.toml" }
     }
 }
 
@@ -91,6 +98,9 @@ fn syntax() -> Vec<(&'static str, Mistake)> {
         ("duplicate_key", With("batch_size = 10\nbatch_size = 20")),
         ("duplicate_table", With("[siem.splunk]\nsenders = 2")),
         ("duplicate_key_in_a_table", With("sampling = { low = 0.5, low = 0.6 }")),
+        ("file_missing", At("no.such.toml")),
+        ("file_is_a_folder", At("folder")),
+        ("file_without_end", At("/dev/zero")),
         ("file_empty", of("")),
         ("file_of_comments", of("# type = \"splunk\"\n")),
         ("file_not_utf8", Of([GOOD.as_bytes(), b"index = \"caf\xe9\"\n"].concat())),
@@ -284,8 +294,8 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn check(folder: &Path) -> Ran {
-    let mut command = command(&["check", "--offline", "--config", "siem.toml"]);
+fn check(folder: &Path, config: &str) -> Ran {
+    let mut command = command(&["check", "--offline", "--config", config]);
     command.current_dir(folder).env("SIEM_FORWARD_TEST_EMPTY", "");
     Running::start(command).end()
 }
@@ -313,12 +323,13 @@ fn each_mistake_is_told_with_its_place_its_key_and_its_fix() {
     let mut wrong = Vec::new();
     for (name, mistake) in mistakes() {
         std::fs::write(folder.path().join("siem.toml"), mistake.text()).unwrap();
-        let ran = check(folder.path());
+        let ran = check(folder.path(), mistake.path());
         assert_eq!(ran.code, 2, "{name}: {ran:?}");
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert!(!said.contains("hunter2"), "{name}: {said}");
         // A line, or why there is none.
-        assert!(said.contains("siem.toml:") || said.contains("cannot be read"), "{name}: {said}");
+        let says_why_not = said.contains(" cannot be read: ") || said.contains(" is larger than ");
+        assert!(said.contains("siem.toml:") || says_why_not, "{name}: {said}");
         let said = said.replace(&folder.path().display().to_string(), "FOLDER");
         // All of them are compared before one that differs fails the test.
         if std::panic::catch_unwind(|| compare(name, &said)).is_err() {
@@ -344,7 +355,7 @@ fn every_mistake_has_its_snapshot_and_every_snapshot_its_mistake() {
 fn a_configuration_without_mistakes_is_the_one_that_is_broken() {
     let folder = folder();
     std::fs::write(folder.path().join("siem.toml"), GOOD.replace("https", "http")).unwrap();
-    let ran = check(folder.path());
+    let ran = check(folder.path(), "siem.toml");
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(std::env::var_os(TOKEN_VARIABLE).is_none(), "the token is the program's, not the test's");
 }

@@ -28,10 +28,12 @@ mod tally;
 mod usage;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::{Config, ConfigError};
 use failure::Failure;
 
 /// Carries audit events into SIEMs, and accounts for every one.
@@ -88,6 +90,19 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// What `check --offline` says of a configuration with these bytes, called `siem.toml`: for tests and fuzzing, which throw
+/// everything at it. The files and variables that it names are looked at.
+///
+/// # Errors
+/// All its mistakes, as they are told.
+pub fn read_configuration(bytes: &[u8]) -> Result<(), String> {
+    let read = Config::of_bytes(Path::new("siem.toml"), bytes);
+    read.map(drop).map_err(|error| match error {
+        ConfigError::Mistakes { problems, .. } => problems.to_string(),
+        other => other.to_string(),
+    })
 }
 
 /// Says something on standard error. Where that is gone there is nobody to tell.
