@@ -1,6 +1,6 @@
 //! `check` says of each way in which a destination can be wrong which step fails, why, and what to do; it ends with 1, in
 //! a bounded time, and prints no secret.
-#![cfg(all(feature = "cli", unix))]
+#![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -108,6 +108,26 @@ fn who_says_nothing_is_given_up_in_time() {
     let event = step(&ran, "event");
     assert_eq!(event["status"], "failed");
     assert!(event["says"].as_str().unwrap().starts_with("nobody knows whether "), "it may have been taken: {event}");
+}
+
+/// Nobody answers the first packet, as behind a firewall that drops it.
+#[test]
+fn a_connection_that_never_comes_about_is_given_up_in_time() {
+    use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
+    let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    listen(&listener, 0).unwrap();
+    let listener = TcpListener::from(listener);
+    let address = listener.local_addr().unwrap();
+    // Its backlog is filled; from then on the system drops what comes.
+    let mut filling = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        filling.push(stream);
+        assert!(filling.len() < 1000, "it never drops");
+    }
+    let scene = Scene::new(&format!("https://{address}"), "connect_timeout_seconds = 0.3");
+    let ran = assert_fails(&scene, &["--send"], "tcp", &["timed out", "firewalls on the way"]);
+    assert!(ran.took < Duration::from_secs(5), "{ran:?}");
 }
 
 #[test]

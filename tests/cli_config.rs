@@ -299,7 +299,9 @@ fn a_command_line_that_is_wrong_ends_with_2_and_help_with_0() {
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {ran:?}");
         assert!(ran.stderr.contains("Usage: ") || ran.stderr.contains("--help"), "{arguments:?}: {}", ran.stderr);
     }
-    for arguments in [&["--help"][..], &["run", "--help"], &["demo", "--help"], &["receive", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["run", "--help"], &["check", "--help"], &["demo", "--help"], &["receive", "--help"]]
+    {
         let ran = program::run(arguments);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{arguments:?}");
         assert!(ran.stdout.contains("Examples:\n  siem-forward "), "{}", ran.stdout);

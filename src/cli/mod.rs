@@ -1,7 +1,7 @@
 //! The program: one file a command, and what the commands share.
 //!
 //! Standard output carries the result, everything else goes to standard error. Exit codes: 0 all delivered; 1 something
-//! was not, or a line was unreadable; 2 bad usage or configuration.
+//! was not, a line was unreadable, or a destination that is checked does not answer; 2 bad usage or configuration.
 
 mod backlog;
 mod check;

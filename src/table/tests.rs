@@ -238,3 +238,33 @@ proptest! {
         problems_of(&text, read_everything);
     }
 }
+
+#[test]
+fn colours_change_nothing_else() {
+    let text = "a = 1\nb = \"hush\"\n";
+    let mut problems = Problems::new(Path::new("siem.toml"), text);
+    let mut table = Table::parse(text, &mut problems).unwrap();
+    table.require("c", "c = 1", &mut problems);
+    table.take_bool("b", &mut problems);
+    table.finish(&mut problems);
+    let (plain, coloured) = (problems.to_text(Paint::Plain), problems.to_text(Paint::Coloured));
+    assert_eq!(
+        (plain.as_str(), coloured.contains("\u{1b}[1;31m^^^^^^\u{1b}[0m")),
+        (problems.to_string().as_str(), true)
+    );
+    let pieces = coloured.split('\u{1b}').map(|piece| piece.split_once('m').filter(|_| piece.starts_with('[')));
+    let stripped: String =
+        pieces.zip(coloured.split('\u{1b}')).map(|(cut, whole)| cut.map_or(whole, |cut| cut.1)).collect();
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn of_many_problems_the_first_are_told_and_all_are_counted() {
+    let text: String = (0..5000).map(|number| format!("key{number} = 1\n")).collect();
+    let mut problems = Problems::new(Path::new("siem.toml"), &text);
+    Table::parse(&text, &mut problems).unwrap().finish(&mut problems);
+    assert_eq!((problems.count(), problems.told().count()), (5000, 50));
+    assert!(problems.to_string().ends_with("\nand 4950 more"));
+    let first = problems.told().next().unwrap();
+    assert_eq!((first.place, first.key, first.help), (Some((1, 1)), "key0", "remove it"));
+}
