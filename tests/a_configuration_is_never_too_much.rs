@@ -46,7 +46,7 @@ fn assert_has_place(head: &str, lines: usize) {
     }
     let mut numbers = rest.strip_prefix(':').unwrap().splitn(3, ':');
     let (line, column) = (numbers.next().unwrap(), numbers.next().unwrap());
-    let line: usize = line.parse().unwrap_or_else(|_| panic!("no line: {head}"));
+    let line: usize = line.parse().expect(head);
     // A mistake may stand behind the last line end.
     assert!((1..=lines + 1).contains(&line), "line {line} of {lines}: {head}");
     assert!(column.parse::<usize>().is_ok_and(|column| column > 0), "no column: {head}");
@@ -198,10 +198,8 @@ proptest! {
 
     #[test]
     fn any_value_of_any_key_is_right_or_is_told_where(keys in prop::collection::vec((key(), value()), 0..12)) {
-        let mut text = "[siem.splunk]\n".to_owned();
-        for (key, value) in keys {
-            text += &format!("{key} = {value}\n");
-        }
+        let lines: Vec<String> = keys.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let text = format!("[siem.splunk]\n{}", lines.concat());
         drop(read(text.as_bytes()));
     }
 }
@@ -248,15 +246,8 @@ fn the_largest_files_cost_no_more_than_is_said() {
         }
     }
     let many = |line: fn(usize) -> String| {
-        let mut text = "[siem.splunk]\n".to_owned();
-        (0..)
-            .map(line)
-            .take_while(|line| {
-                text += line;
-                text.len() < BYTES_MAX - 64
-            })
-            .count();
-        text
+        let longest = line(99_999).len();
+        format!("[siem.splunk]\n{}", (0..BYTES_MAX / longest - 1).map(line).collect::<Vec<_>>().concat())
     };
     for text in [
         many(|n| format!("key{n} = 1\n")),

@@ -223,6 +223,13 @@ fn a_token_that_is_refused_and_a_busy_siem_are_told() {
         assert!(step(&ran, "event")["says"].as_str().unwrap().starts_with(event), "{ran:?}");
         assert_eq!(receiver.ids().len(), 0);
     }
+    // Whoever repeats the token, as a proxy's page of errors may, does not get it printed: every program's output is
+    // looked through for it.
+    let echo = "HTTP/1.1 401 No\r\nContent-Length: 72\r\n\r\n{\"text\":\"no token \u{1b}[31m5f0c3a1e-planted-token-that-nobody-prints\"}\n    \n";
+    assert_eq!(echo.split_once("\r\n\r\n").unwrap().1.len(), 72);
+    assert!(echo.contains(TOKEN));
+    let scene = Scene::new(&format!("http://{}", answering(echo.as_bytes())), QUICK);
+    assert_fails(&scene, &["--send"], "health", &["refuses the token"]);
     // Health is well, and the event is refused all the same.
     let receiver = Receiver::start(ReceiverConfig::default()).unwrap();
     receiver.set_faults(vec!["400:contains=siem_forward_check".parse().unwrap()]);

@@ -82,8 +82,8 @@ mod tests {
             verdict.clone()
         });
         let event = AuditEvent::builder(EventType::UserLogin, Severity::Low).build();
-        let mut connection = crate::engine::ConnectionConfig::default();
-        connection.ack_timeout = Duration::from_millis(1);
+        let ack_timeout = Duration::from_millis(1);
+        let connection = crate::engine::ConnectionConfig { ack_timeout, ..Default::default() };
         Forwarder::builder(siem).connection(connection).trial().send(&event)
     }
 

@@ -260,7 +260,7 @@ fn colours_change_nothing_else() {
 
 #[test]
 fn of_many_problems_the_first_are_told_and_all_are_counted() {
-    let text: String = (0..5000).map(|number| format!("key{number} = 1\n")).collect();
+    let text = (0..5000).map(|number| format!("key{number} = 1\n")).collect::<Vec<_>>().concat();
     let mut problems = Problems::new(Path::new("siem.toml"), &text);
     Table::parse(&text, &mut problems).unwrap().finish(&mut problems);
     assert_eq!((problems.count(), problems.told().count()), (5000, 50));

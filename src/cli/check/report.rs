@@ -121,11 +121,17 @@ pub(super) fn headline(file: &str, pipeline: &PipelineConfig, paint: Paint) -> S
 
 /// The most memory, and how it is reckoned.
 pub(super) fn memory(shares: &[Share], paint: Paint) -> String {
-    let mut text = format!("\n{} at most {} for events:\n", paint.bold("memory"), bytes(total(shares)));
-    for Share { name, bytes: size, reckoned } in shares {
-        text += &format!("  {:>9}  {name:<15}{reckoned}\n", bytes(*size));
-    }
-    text + "  Not in it: the program itself, its threads' stacks, and what TLS, the system and the input hold.\n"
+    let rows = shares.iter().map(|Share { name, bytes: size, reckoned }| {
+        let size = bytes(*size);
+        format!("  {size:>9}  {name:<15}{reckoned}\n")
+    });
+    let rows = rows.collect::<Vec<_>>().concat();
+    format!(
+        "\n{} at most {} for events:\n{rows}  Not in it: the program itself, its threads' stacks, and what TLS, the system \
+         and the input hold.\n",
+        paint.bold("memory"),
+        bytes(total(shares))
+    )
 }
 
 fn total(shares: &[Share]) -> u64 {

@@ -139,7 +139,7 @@ fn tcp(found: &Probe) -> Step {
 }
 
 fn tls_seen(seen: &TlsSeen, verify_ssl: bool, now: Timestamp) -> Step {
-    let now = i64::try_from(now.unix_nanos() / 1_000_000_000).unwrap_or(i64::MAX);
+    let now = now.unix_nanos() / 1_000_000_000;
     let expiry = Expiry::of(seen.not_after, now);
     let mut words = format!("{}, {} issued by {}, {}", seen.version, seen.subject, seen.issuer, expiry.words);
     if !verify_ssl {
