@@ -52,7 +52,7 @@ pub(crate) enum ConfigError {
     #[error("{} is larger than {} KiB: no configuration is, name another file", path.display(), BYTES_MAX / 1024)]
     TooLarge { path: PathBuf },
     #[error("{} has mistakes, nothing was started\n\n{problems}", path.display())]
-    Mistakes { path: PathBuf, problems: Problems },
+    Mistakes { path: PathBuf, problems: Box<Problems> },
 }
 
 impl Config {
@@ -78,7 +78,7 @@ impl Config {
                 let text = String::from_utf8_lossy(bytes);
                 let mut problems = Problems::new(path, &text);
                 problems.not_utf8(error.valid_up_to());
-                Err(ConfigError::Mistakes { path: path.to_owned(), problems })
+                Err(ConfigError::Mistakes { path: path.to_owned(), problems: Box::new(problems) })
             }
         }
     }
@@ -87,7 +87,7 @@ impl Config {
         let mut problems = Problems::new(path, text);
         match Self::read(text, &mut problems) {
             Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems }),
+            _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems: Box::new(problems) }),
         }
     }
 

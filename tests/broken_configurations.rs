@@ -344,10 +344,10 @@ fn every_mistake_has_its_snapshot_and_every_snapshot_its_mistake() {
     let names: Vec<&str> = mistakes().into_iter().map(|(name, _)| name).collect();
     let expected: BTreeSet<String> = names.iter().map(|name| format!("broken_{name}.snap")).collect();
     assert!(names.len() >= 60 && expected.len() == names.len(), "{} of {}", expected.len(), names.len());
-    let entries =
-        std::fs::read_dir(snapshots()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let found: BTreeSet<String> =
-        entries.filter(|name| name.starts_with("broken_") && !name.ends_with(".new")).collect();
+    let paths = std::fs::read_dir(snapshots()).unwrap().map(|entry| entry.unwrap().path());
+    let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "snap"));
+    let names = paths.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let found: BTreeSet<String> = names.filter(|name| name.starts_with("broken_")).collect();
     assert_eq!(found, expected);
 }
 

@@ -170,8 +170,9 @@ impl<'t> Table<'t> {
         for entry in self.entries.iter().filter(|entry| entry.value.is_some()) {
             // One that is only counted need not be compared with all that are known.
             let help = if problems.is_full() { String::new() } else { self.help_with(&entry.key) };
-            problems.push(entry.key_span.clone(), &self.path_of(&entry.key), "unknown key", &help);
+            problems.push_unknown(entry.key_span.clone(), &self.path_of(&entry.key), &help);
         }
+        problems.note_known(&self.path, self.asked);
     }
 
     /// What an unknown key may have been meant to be.

@@ -4,6 +4,7 @@
 //! in quotes that the problem is not about, and under a mistake in the syntax, where nobody can tell a key from a value,
 //! it shows no values at all.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
@@ -13,6 +14,10 @@ use super::{Paint, Span};
 const SHOWN_MAX: usize = 50;
 /// More are only counted: a large file may have as many mistakes as it has lines.
 const KEPT_MAX: usize = 1000;
+/// As many tables as we know, and more.
+const KNOWN_MAX: usize = 100;
+/// What is said of a key that no one has asked for.
+const UNKNOWN: &str = "unknown key";
 /// The longest excerpt of a line, in characters.
 const EXCERPT_CHARS_MAX: usize = 160;
 
@@ -24,6 +29,8 @@ pub(crate) struct Problems {
     list: Vec<Problem>,
     /// How many there were besides.
     uncounted: usize,
+    /// The paths of tables, and the keys that belong into them.
+    known: Vec<(String, Vec<&'static str>)>,
 }
 
 #[derive(Debug)]
@@ -43,7 +50,7 @@ pub(crate) struct Told<'p> {
     /// The path of the key; empty where the syntax is wrong.
     pub(crate) key: &'p str,
     pub(crate) what: &'p str,
-    pub(crate) help: &'p str,
+    pub(crate) help: Cow<'p, str>,
     excerpt: Option<Shown>,
 }
 
@@ -61,7 +68,13 @@ enum Excerpt {
 impl Problems {
     /// None yet, of this file with this text.
     pub(crate) fn new(path: &Path, text: &str) -> Self {
-        Self { file: path.display().to_string(), text: text.to_owned(), list: Vec::new(), uncounted: 0 }
+        Self {
+            file: path.display().to_string(),
+            text: text.to_owned(),
+            list: Vec::new(),
+            uncounted: 0,
+            known: Vec::new(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -86,6 +99,25 @@ impl Problems {
     /// The same, of a value that must not be shown.
     pub(crate) fn push_secret(&mut self, span: Span, key: &str, what: &str, help: &str) {
         self.record(span, key, what, help, Excerpt::Secret);
+    }
+
+    /// Records an unknown key.
+    pub(super) fn push_unknown(&mut self, span: Span, key: &str, help: &str) {
+        self.push(span, key, UNKNOWN, help);
+    }
+
+    /// Notes which keys belong into a table, for those that stand elsewhere.
+    pub(super) fn note_known(&mut self, path: &str, keys: Vec<&'static str>) {
+        if self.known.len() < KNOWN_MAX {
+            self.known.push((path.to_owned(), keys));
+        }
+    }
+
+    /// The table that an unknown key belongs into, where it only stands in the wrong one.
+    fn home_of(&self, path: &str) -> Option<&str> {
+        let name = path.rsplit('.').next()?;
+        let homes = self.known.iter().filter(|(home, keys)| !home.is_empty() && keys.contains(&name));
+        homes.map(|(home, _)| home.as_str()).next()
     }
 
     /// Records that the file is no text from this byte on.
@@ -128,6 +160,8 @@ impl Problems {
 
     fn tell<'p>(&self, problem: &'p Problem) -> Told<'p> {
         let Problem { span, key, what, help, excerpt } = problem;
+        let home = if what == UNKNOWN { self.home_of(key) } else { None };
+        let help = home.map_or(Cow::Borrowed(help.as_str()), |home| Cow::Owned(format!("it belongs into [{home}]")));
         if *span == (0..0) && *excerpt == Excerpt::Open {
             // Of the whole file: no line of it is to be marked.
             return Told { place: None, key, what, help, excerpt: None };

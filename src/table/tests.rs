@@ -259,6 +259,21 @@ fn colours_change_nothing_else() {
 }
 
 #[test]
+fn a_key_in_the_wrong_table_is_sent_to_its_own() {
+    let shown = problems_of("[one]\nb = 1\nunlike = 1\n[two]\na = 1\n", |table, problems| {
+        for (name, key) in [("one", "a"), ("two", "b")] {
+            let mut inner = table.take_table(name, problems).unwrap();
+            inner.take_integer(key, 0..=1, problems);
+            inner.finish(problems);
+        }
+    });
+    for expected in ["one.b: unknown key\n    2 | b = 1\n      | ^ it belongs into [two]", "^ it belongs into [one]"] {
+        assert!(shown.contains(expected), "{shown}");
+    }
+    assert!(shown.contains("^ known here: a\n"), "what belongs nowhere: {shown}");
+}
+
+#[test]
 fn of_many_problems_the_first_are_told_and_all_are_counted() {
     let text = (0..5000).map(|number| format!("key{number} = 1\n")).collect::<Vec<_>>().concat();
     let mut problems = Problems::new(Path::new("siem.toml"), &text);
@@ -266,5 +281,5 @@ fn of_many_problems_the_first_are_told_and_all_are_counted() {
     assert_eq!((problems.count(), problems.told().count()), (5000, 50));
     assert!(problems.to_string().ends_with("\nand 4950 more"));
     let first = problems.told().next().unwrap();
-    assert_eq!((first.place, first.key, first.help), (Some((1, 1)), "key0", "remove it"));
+    assert_eq!((first.place, first.key, &*first.help), (Some((1, 1)), "key0", "remove it"));
 }
