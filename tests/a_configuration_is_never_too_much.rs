@@ -52,7 +52,7 @@ fn assert_has_place(head: &str, lines: usize) {
     assert!(column.parse::<usize>().is_ok_and(|column| column > 0), "no column: {head}");
 }
 
-const EVERY_KEY: &str = include_str!("../fuzz/corpus/config/every_key.toml");
+const EVERY_KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/config/every_key.toml"));
 
 /// What mistakes are made of.
 const PIECES: &[&str] = &[
@@ -204,10 +204,10 @@ proptest! {
     }
 }
 
-/// What a fuzzer begins with, and whatever it has found.
+/// What the fuzzer begins with, and whatever it has found that once went wrong.
 #[test]
 fn the_corpus_of_the_fuzzer_is_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/config");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/config");
     let mut files = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         drop(read(&std::fs::read(entry.unwrap().path()).unwrap()));
