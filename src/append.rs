@@ -104,6 +104,25 @@ pub(crate) fn stands_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether two paths lead to one file, or will once it is made.
+#[cfg(feature = "cli")]
+pub(crate) fn is_one_file(left: &Path, right: &Path) -> bool {
+    match (std::fs::metadata(left), std::fs::metadata(right)) {
+        // A device takes from everybody.
+        (Ok(left), Ok(right)) => left.is_file() && (left.dev(), left.ino()) == (right.dev(), right.ino()),
+        (Err(_), Err(_)) => {
+            let folder = |path| std::fs::canonicalize(folder_of(path)).ok();
+            left.file_name() == right.file_name() && folder(left).is_some_and(|left| folder(right) == Some(left))
+        }
+        _ => false,
+    }
+}
+
+#[cfg(feature = "cli")]
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// The path of the file that stands beside another one, with this behind its name.
 pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
@@ -117,8 +136,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// When they have not.
 #[cfg(feature = "cli")]
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match File::open(folder)?.sync_all() {
+    match File::open(folder_of(path))?.sync_all() {
         // A file system that does not know this has nothing to wait for.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         synced => synced,
@@ -183,6 +201,26 @@ mod tests {
         assert!(!file.stands_at(&path).unwrap());
         std::fs::write(&path, "").unwrap();
         assert!(!file.stands_at(&path).unwrap(), "another file of the same name");
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn one_file_is_known_by_any_of_its_paths_before_it_is_made_and_after() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        let path = folder.path().join("lines");
+        let around = folder.path().join("in/../lines");
+        for is_made in [false, true] {
+            assert!(is_one_file(&path, &around), "made: {is_made}");
+            assert!(!is_one_file(&path, &folder.path().join("other")));
+            assert!(!is_one_file(&path, &folder.path().join("in/lines")));
+            std::fs::write(&path, "").unwrap();
+        }
+        let (hard, soft) = (folder.path().join("hard"), folder.path().join("soft"));
+        std::fs::hard_link(&path, &hard).unwrap();
+        std::os::unix::fs::symlink(&path, &soft).unwrap();
+        assert!(is_one_file(&hard, &soft));
+        assert!(!is_one_file(Path::new("/dev/null"), Path::new("/dev/null")), "a device takes from everybody");
     }
 
     #[test]

@@ -6,16 +6,22 @@
 
 mod keys;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::append::is_one_file;
 use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
 use crate::input::RecordsPointer;
+use crate::net::{BaseUrl, HttpConfig};
 use crate::siem::{FormatError, Siem, Splunk};
 use crate::table::{Overlay, Problems, Secrets, Table};
 
 pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, input};
+
+/// A configuration is a few KB; something else was named by mistake.
+const BYTES_MAX: u64 = 256 * 1024;
 
 /// Everything that a file says.
 #[derive(Debug)]
@@ -52,6 +58,8 @@ pub(crate) enum Destination {
 pub(crate) enum ConfigError {
     #[error("{} cannot be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is larger than {} KiB: no configuration is, name another file", path.display(), BYTES_MAX / 1024)]
+    TooLarge { path: PathBuf },
     #[error("{} has mistakes, nothing was started\n\n{problems}", path.display())]
     Mistakes { path: PathBuf, problems: Box<Problems> },
 }
@@ -61,27 +69,44 @@ impl Config {
     ///
     /// # Errors
     /// When it cannot be read, or has mistakes: all of them.
-    pub(crate) fn load(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        Self::load_with(path, overrides, Secrets::Fetched)
+    pub(crate) fn load(path: &Path, overrides: &[String], secrets: Secrets) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+        Self::of_bytes(path, &bytes, overrides, secrets)
     }
 
-    /// The same, with secrets fetched or not: nothing must be sent without them.
-    pub(crate) fn load_with(path: &Path, overrides: &[String], secrets: Secrets) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let overlay = Overlay::new(&text, overrides);
+    /// The same of a file whose bytes are at hand.
+    pub(crate) fn of_bytes(
+        path: &Path,
+        bytes: &[u8],
+        overrides: &[String],
+        secrets: Secrets,
+    ) -> Result<Self, ConfigError> {
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(ConfigError::TooLarge { path: path.to_owned() });
+        }
+        let mistakes =
+            |problems: Problems| ConfigError::Mistakes { path: path.to_owned(), problems: Box::new(problems) };
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let mut problems = Problems::new(path, &String::from_utf8_lossy(bytes));
+            problems.not_utf8(error.valid_up_to());
+            mistakes(problems)
+        })?;
+        let overlay = Overlay::new(text, overrides);
         let mut problems = overlay.problems(path).secrets(secrets);
         match Self::read(&overlay, &mut problems) {
             Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigError::Mistakes { path: path.to_owned(), problems: Box::new(problems) }),
+            _ => Err(mistakes(problems)),
         }
     }
 
     fn read(overlay: &Overlay, problems: &mut Problems) -> Option<Self> {
         let mut root = Table::parse_with(overlay, problems)?;
-        let input = InputConfig::read(&mut root, problems);
         root.require("siem", "a pipeline: [siem.splunk] with type, url, token and dead_letter", problems);
         let pipeline = root.take_table("siem", problems).and_then(|siem| PipelineConfig::read(siem, problems));
+        let dead_letter = pipeline.as_ref().and_then(|pipeline| pipeline.siem.dead_letter.as_ref());
+        let input = InputConfig::read(&mut root, dead_letter.map(|letter| letter.path.as_path()), problems);
         root.finish(problems);
         Some(Self { input, pipeline: pipeline? })
     }
@@ -97,12 +122,49 @@ pub(crate) fn keys_asked(text: &str) -> Vec<String> {
     problems.asked().map(str::to_owned).collect()
 }
 
+impl Destination {
+    /// Appends the wire form of one event, as it would be sent.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
+        match self {
+            Self::Splunk(splunk) => splunk.format_event(event, body),
+        }
+    }
+
+    /// Where it is, and how requests to it are made.
+    pub(crate) fn endpoint(&self) -> (&BaseUrl, &HttpConfig) {
+        match self {
+            Self::Splunk(splunk) => splunk.endpoint(),
+        }
+    }
+
+    /// Its type and its address.
+    pub(crate) fn fingerprint(&self) -> (&'static str, String) {
+        match self {
+            Self::Splunk(splunk) => (splunk.siem_type(), Siem::destination(splunk)),
+        }
+    }
+
+    /// Whether its batches wait for an acknowledgement.
+    pub(crate) fn acknowledges(&self) -> bool {
+        match self {
+            Self::Splunk(splunk) => splunk.acknowledges(),
+        }
+    }
+}
+
 impl InputConfig {
-    fn read(root: &mut Table<'_>, problems: &mut Problems) -> Self {
+    fn read(root: &mut Table<'_>, dead_letter: Option<&Path>, problems: &mut Problems) -> Self {
         let Some(mut input) = root.take_table("input", problems) else { return Self::default() };
         let rejected = input.take_table("rejected", problems).and_then(|mut rejected| {
             rejected.require("path", "path = \"rejected.ndjson\"", problems);
             let path = rejected.take_output_path("path", problems);
+            // Their records differ, and a replay of the one would stumble over the other.
+            if path.as_deref().zip(dead_letter).is_some_and(|(path, letter)| is_one_file(path, letter)) {
+                rejected.blame("path", "is the dead letter's file", "name another file: each keeps its own", problems);
+            }
             rejected.finish(problems);
             path
         });
@@ -134,7 +196,9 @@ impl PipelineConfig {
     fn read_one(mut table: Table<'_>, problems: &mut Problems) -> Option<Self> {
         let name = table.name().to_owned();
         table.require("type", "type = \"splunk\"", problems);
-        let siem_type = table.take_choice("type", &[("splunk", SiemType::Splunk)], problems);
+        let siem_type = table.take_choice("type", &SIEM_TYPES, problems);
+        // A table without a type that is called like one is read as such, so that all its other mistakes are told too.
+        let siem_type = siem_type.or_else(|| SIEM_TYPES.iter().find(|(of, _)| *of == name).map(|(_, known)| *known));
         let siem = SiemConfig::read(&mut table, problems);
         let destination = match siem_type {
             Some(SiemType::Splunk) => Splunk::read(&mut table, problems).map(Destination::Splunk),
@@ -154,24 +218,8 @@ impl PipelineConfig {
     }
 }
 
-impl Destination {
-    /// Appends the wire form of one event, as it would be sent.
-    ///
-    /// # Errors
-    /// When it has none.
-    pub(crate) fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
-        match self {
-            Self::Splunk(splunk) => splunk.format_event(event, body),
-        }
-    }
-
-    /// Where it leads, without secrets.
-    pub(crate) fn name(&self) -> String {
-        match self {
-            Self::Splunk(splunk) => splunk.destination(),
-        }
-    }
-}
+/// By the names in the file.
+const SIEM_TYPES: [(&str, SiemType); 1] = [("splunk", SiemType::Splunk)];
 
 #[derive(Debug, Clone, Copy)]
 enum SiemType {

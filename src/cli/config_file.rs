@@ -1,11 +1,10 @@
 //! The configuration of a command: a file, and the keys that are set beside it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::failure::Failure;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::table::Secrets;
 
 #[derive(Debug, Args)]
@@ -19,13 +18,17 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads it, and the secrets that it names.
-    pub(crate) fn load(&self) -> Result<Config, Failure> {
-        Ok(Config::load(&self.path, &self.overrides)?)
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.path, &self.overrides, Secrets::Fetched)
     }
 
     /// Reads it for a run that sends nothing: without its secrets.
-    pub(crate) fn load_without_secrets(&self) -> Result<Config, Failure> {
-        Ok(Config::load_with(&self.path, &self.overrides, Secrets::Omitted)?)
+    pub(crate) fn load_without_secrets(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.path, &self.overrides, Secrets::Omitted)
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn dry_run(
     });
     match form {
         Form::Json => print(&format!("{}\n", survey.to_json()))?,
-        Form::Text => print(&survey.to_text(&pipeline.destination.name()))?,
+        Form::Text => print(&survey.to_text(&pipeline.destination.fingerprint().1))?,
     }
     Ok(survey.is_complete())
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::config::{Config, keys_asked};
-use crate::table::Section;
+use crate::table::{Secrets, Section};
 
 /// A folder with a configuration in it.
 struct File(tempfile::TempDir);
@@ -25,7 +25,9 @@ impl File {
         let token = format!("siem.splunk.token={{ file = {:?} }}", self.0.path().join("token"));
         let letter = format!("siem.splunk.dead_letter.path={:?}", self.0.path().join("dead.ndjson"));
         let set: Vec<String> = [token, letter].into_iter().chain(set.iter().cloned()).collect();
-        Config::load(&self.path(), &set).map(|config| format!("{config:?}")).map_err(|error| error.to_string())
+        Config::load(&self.path(), &set, Secrets::Fetched)
+            .map(|config| format!("{config:?}"))
+            .map_err(|error| error.to_string())
     }
 }
 

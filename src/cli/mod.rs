@@ -1,9 +1,10 @@
 //! The program: one file a command, and what the commands share.
 //!
 //! Standard output carries the result, everything else goes to standard error. Exit codes: 0 all delivered; 1 something
-//! was not, or a line was unreadable; 2 bad usage or configuration.
+//! was not, a line was unreadable, or a destination that is checked does not answer; 2 bad usage or configuration.
 
 mod backlog;
+mod check;
 mod config_file;
 mod control;
 mod dead_letter;
@@ -32,10 +33,13 @@ mod tally;
 mod usage;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::config::{Config, ConfigError};
+use crate::table::Secrets;
 use failure::Failure;
 
 /// Carries audit events into SIEMs, and accounts for every one.
@@ -61,10 +65,11 @@ Examples:
   siem-forward init splunk > siem.toml                a configuration to begin with
   siem-forward demo                                   a million events through the whole engine
   siem-forward receive --port 8088                    a Splunk HEC to test against
+  siem-forward check --config siem.toml               every mistake in it, then the way to the SIEM
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
   siem-forward replay dead.ndjson --config siem.toml  send again what was refused or left over
 
-Exit codes: 0 all delivered; 1 something was not, or a line was unreadable; 2 bad usage or configuration.";
+Exit codes: 0 all delivered; 1 something was not, a line was unreadable, or a destination that is checked\ndoes not answer; 2 bad usage or configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -72,6 +77,8 @@ enum Command {
     Init(init::InitArguments),
     /// Forward audit events from NDJSON to a SIEM
     Run(run::RunArguments),
+    /// Look for mistakes in a configuration, and go the way to its destination
+    Check(check::CheckArguments),
     /// Send a dead letter again, to the destination that it was meant for
     Replay(replay::ReplayArguments),
     /// Look into a dead letter
@@ -94,6 +101,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Init(arguments) => init::init(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
@@ -108,6 +116,19 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// What `check --offline` says of a configuration with these bytes, called `siem.toml`: for tests and fuzzing, which throw
+/// everything at it. The files and variables that it names are looked at.
+///
+/// # Errors
+/// All its mistakes, as they are told.
+pub fn read_configuration(bytes: &[u8]) -> Result<(), String> {
+    let read = Config::of_bytes(Path::new("siem.toml"), bytes, &[], Secrets::Fetched);
+    read.map(drop).map_err(|error| match error {
+        ConfigError::Mistakes { problems, .. } => problems.to_string(),
+        other => other.to_string(),
+    })
 }
 
 /// Says something on standard error. Where that is gone there is nobody to tell.

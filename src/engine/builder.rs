@@ -22,17 +22,19 @@ use super::pipeline::{Pipeline, nanos};
 #[cfg(feature = "cli")]
 use super::resender::Resender;
 use super::ring::Ring;
+#[cfg(feature = "cli")]
+use super::trial::Trial;
 use super::witness::Witness;
 
-use super::settings::{ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};
+use super::settings::{
+    ConnectionConfig, DeadLetterConfig, HealthConfig, POOL_BUFFERS_MAX, Pin, SiemConfig, StartError,
+};
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, OpenError, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
 use crate::policy::{BreakerConfig, Overflow, RetryConfig, RetryPolicy, Sampling};
 use crate::siem::Siem;
 
-/// The most buffers that a pool keeps: 4 MB of them.
-const POOL_BUFFERS_MAX: usize = 4096;
 /// A batcher's sleep for each slot of its ring: a burst at 10 million events a second fills no more than the ring.
 const SLEEP_PER_SLOT: Duration = Duration::from_nanos(100);
 const SLEEP_MAX: Duration = Duration::from_millis(10);
@@ -196,6 +198,12 @@ impl Builder {
     #[cfg(feature = "cli")]
     pub(crate) fn fingerprint(&self) -> (&'static str, String) {
         (self.destination.siem_type(), self.destination.address())
+    }
+
+    /// The destination and the settings without a forwarder, to be looked at.
+    #[cfg(feature = "cli")]
+    pub(crate) fn trial(&self) -> Trial {
+        Trial::new(Arc::clone(&self.destination), self.config.clone())
     }
 
     /// The longest that one request of the destination may take.

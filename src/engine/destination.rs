@@ -1,6 +1,8 @@
 //! The generic loops behind a plain handle: a Siem with its type forgotten, so that forwarders are not generic.
 
 use std::time::Duration;
+#[cfg(feature = "cli")]
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
@@ -14,8 +16,12 @@ use crate::batch::Shape;
 use crate::event::AuditEvent;
 use crate::net::Stop;
 #[cfg(feature = "cli")]
-use crate::siem::FormatError;
+use crate::siem::{FormatError, Verdict};
 use crate::siem::{Health, Siem};
+
+/// Between two questions after the acknowledgement of a single event.
+#[cfg(feature = "cli")]
+const ASK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) trait Destination: Send + Sync {
     fn siem_type(&self) -> &'static str;
@@ -33,6 +39,10 @@ pub(crate) trait Destination: Send + Sync {
     /// Appends the wire form of one event.
     #[cfg(feature = "cli")]
     fn format(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError>;
+    /// Sends one event over a connection of its own, once; where it is to be acknowledged, asks until it is or
+    /// `patience` is over.
+    #[cfg(feature = "cli")]
+    fn try_event(&self, event: &AuditEvent, patience: Duration) -> Verdict;
 }
 
 impl<S: Siem> Destination for S {
@@ -79,4 +89,30 @@ impl<S: Siem> Destination for S {
     fn format(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
         Siem::format_event(self, event, body)
     }
+
+    #[cfg(feature = "cli")]
+    fn try_event(&self, event: &AuditEvent, patience: Duration) -> Verdict {
+        send_one(self, event, patience)
+    }
+}
+
+#[cfg(feature = "cli")]
+/// Sends one event over a connection of its own, and asks for its acknowledgement where there is to be one.
+fn send_one<S: Siem>(siem: &S, event: &AuditEvent, patience: Duration) -> Verdict {
+    let mut connection = match siem.connect(&Stop::new()) {
+        Ok(connection) => connection,
+        Err(verdict) => return verdict,
+    };
+    let verdict = siem.send_event(&mut connection, event);
+    let Verdict::Pending(ticket) = verdict else { return verdict };
+    let until = Instant::now() + patience;
+    while Instant::now() < until {
+        // An answer that cannot be read says nothing about the event: it is asked again.
+        let settled = siem.settle(&mut connection, &[ticket]).unwrap_or_default();
+        if let Some((_, verdict)) = settled.into_iter().find(|(of, _)| *of == ticket) {
+            return verdict;
+        }
+        std::thread::sleep(ASK_EVERY.min(until.saturating_duration_since(Instant::now())));
+    }
+    Verdict::Pending(ticket)
 }

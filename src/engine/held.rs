@@ -24,7 +24,7 @@ const ASK_INTERVAL: u64 = 1_000_000_000;
 const ASK_INTERVAL_DRAINING: u64 = 100_000_000;
 /// How many batches may wait at one sender where the breaker is not closed. More than `WAITING_MAX`, since those may all
 /// be refused for what is in them, and only another one can tell that from a refusal of us.
-const WAITING_WITH_PROBES_MAX: usize = 2 * WAITING_MAX;
+pub(super) const WAITING_WITH_PROBES_MAX: usize = 2 * WAITING_MAX;
 
 /// What one sender works with; the loop is generic in the destination, this is not.
 #[derive(Debug)]

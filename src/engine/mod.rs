@@ -13,6 +13,8 @@ mod forwarder;
 mod gap;
 mod held;
 #[cfg(feature = "cli")]
+mod memory;
+#[cfg(feature = "cli")]
 mod keys;
 mod monitor;
 mod outcome;
@@ -26,6 +28,8 @@ mod resender;
 mod ring;
 mod sender;
 mod settings;
+#[cfg(feature = "cli")]
+mod trial;
 mod vitals;
 mod witness;
 
@@ -33,11 +37,15 @@ pub use builder::Builder;
 pub use emitter::Emitter;
 pub use forwarder::Forwarder;
 #[cfg(feature = "cli")]
+pub(crate) use memory::Share;
+#[cfg(feature = "cli")]
 pub(crate) use pipeline::chain;
 pub use refused::Refused;
 pub use report::Report;
 #[cfg(feature = "cli")]
 pub(crate) use resender::{HandOver, Recorded, Resender};
 pub use settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};
+#[cfg(feature = "cli")]
+pub(crate) use trial::{Sent, Trial};
 #[cfg(feature = "cli")]
 pub(crate) use witness::Witness;

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use crate::policy::{BreakerConfig, Overflow, RetryConfig, Sampling};
 
+/// The most text buffers that are kept for events to come: 4 MB of them.
+pub(super) const POOL_BUFFERS_MAX: usize = 4096;
+
 /// How events are collected into requests; the original's keys.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]

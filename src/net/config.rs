@@ -132,6 +132,13 @@ impl HttpConfig {
         let timeout = table.take_seconds("timeout_seconds", 0.001..=day, problems).unwrap_or(default.timeout);
         let connect_timeout = table.take_seconds("connect_timeout_seconds", 0.001..=day, problems);
         let bytes_min = table.take_bytes("compression_bytes_min", 0..=1_000_000_000, problems);
+        // Where only the whole is set, connecting has no more than that anyway.
+        if let Some(connect) = connect_timeout.filter(|connect| *connect > timeout) {
+            let what =
+                format!("{} s is longer than timeout_seconds = {}", connect.as_secs_f64(), timeout.as_secs_f64());
+            let help = "connecting is part of the whole: lower it, or raise timeout_seconds";
+            table.blame("connect_timeout_seconds", &what, help, problems);
+        }
         let verify_ssl = table.take_bool("verify_ssl", problems).unwrap_or(default.verify_ssl);
         Self {
             timeout,

@@ -18,6 +18,8 @@ mod proxy;
 mod session;
 mod socket;
 mod dialer;
+#[cfg(feature = "cli")]
+mod probe;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
@@ -26,6 +28,8 @@ pub(crate) mod script;
 pub use config::{Compression, HttpConfig};
 pub use error::{HttpError, HttpErrorKind};
 pub use http::{Answer, Http};
+#[cfg(feature = "cli")]
+pub(crate) use probe::{Probe, TlsSeen, probe};
 pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};

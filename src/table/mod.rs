@@ -6,9 +6,11 @@
 
 mod key;
 mod overlay;
+mod paint;
 mod place;
 mod problems;
 mod size;
+mod syntax;
 mod value;
 
 use std::borrow::Cow;
@@ -19,8 +21,13 @@ use toml::de::{DeTable, DeValue};
 
 pub(crate) use key::{Key, Section, Unset};
 pub(crate) use overlay::Overlay;
+pub(crate) use paint::Paint;
 pub(crate) use place::{SecretPlace, secret_of_variable};
-pub(crate) use problems::{Problems, Secrets};
+pub(crate) use problems::{Place, Problems, Secrets};
+pub(crate) use size::grouped;
+
+/// A table with more keys does not list them at each that is unknown.
+const LISTED_MAX: usize = 12;
 
 /// Where something stands in the file, in bytes.
 pub(crate) type Span = Range<usize>;
@@ -55,14 +62,20 @@ pub(crate) enum TableOrWord<'t> {
     Word,
 }
 
+/// Records the mistakes in a text's syntax, of each line the first.
+fn note_syntax(text: &str, errors: &[toml::de::Error], problems: &mut Problems) {
+    let found = errors.iter().map(|error| (error.span().unwrap_or_default(), error.message()));
+    for (span, told) in syntax::first_of_each_line(text, found) {
+        problems.push_syntax(span, &told.what, told.help);
+    }
+}
+
 impl<'t> Table<'t> {
     /// Reads a whole file. Mistakes in the syntax are recorded all together, and nothing more can be said then.
     #[cfg(test)]
     pub(crate) fn parse(text: &'t str, problems: &mut Problems) -> Option<Self> {
         let (table, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            problems.push_syntax(error.span().unwrap_or_default(), error.message());
-        }
+        note_syntax(text, &errors, problems);
         errors.is_empty().then(|| Self::of(String::new(), String::new(), 0..0, table.into_inner()))
     }
 
@@ -147,11 +160,16 @@ impl<'t> Table<'t> {
     pub(crate) fn take_tables(&mut self, problems: &mut Problems) -> Vec<Self> {
         let left: Vec<String> =
             self.entries.iter().filter(|entry| entry.value.is_some()).map(|entry| entry.key.clone()).collect();
+        let path = self.path.clone();
         let tables = left.into_iter().filter_map(|key| {
             let taken = self.take_entry(&key)?;
             match taken.value {
                 DeValue::Table(table) => Some(Self::of(taken.path, key, taken.key_span, table)),
-                other => taken.at.wrong_type(&other, "a table", &format!("[{}]", taken.path), problems),
+                other => {
+                    let what = format!("is {}, must be a table", value::describe(&other));
+                    let help = format!("what stands here is a table with a name, such as [{path}.NAME]");
+                    taken.at.problem(&what, &help, problems)
+                }
             }
         });
         tables.collect()
@@ -162,16 +180,24 @@ impl<'t> Table<'t> {
         #[cfg(test)]
         problems.note_asked(self.asked.iter().map(|key| self.path_of(key)));
         for entry in self.entries.iter().filter(|entry| entry.value.is_some()) {
-            let help = match nearest(&entry.key, self.asked.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None if self.asked.is_empty() => "remove it".to_owned(),
-                None => {
-                    let mut known = self.asked.clone();
-                    known.sort_unstable();
-                    format!("known here: {}", known.join(", "))
-                }
-            };
-            problems.push(entry.key_span.clone(), &self.path_of(&entry.key), "unknown key", &help);
+            // One that is only counted need not be compared with all that are known.
+            let help = if problems.is_full() { String::new() } else { self.help_with(&entry.key) };
+            problems.push_unknown(entry.key_span.clone(), &self.path_of(&entry.key), &help);
+        }
+        problems.note_known(&self.path, self.asked);
+    }
+
+    /// What an unknown key may have been meant to be.
+    fn help_with(&self, key: &str) -> String {
+        match nearest(key, self.asked.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if self.asked.is_empty() => "remove it".to_owned(),
+            None if self.asked.len() > LISTED_MAX => "remove it; `siem-forward init` shows every key".to_owned(),
+            None => {
+                let mut known = self.asked.clone();
+                known.sort_unstable();
+                format!("known here: {}", known.join(", "))
+            }
         }
     }
 

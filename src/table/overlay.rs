@@ -55,19 +55,17 @@ impl<'t> Table<'t> {
     /// said then.
     pub(crate) fn parse_with(overlay: &'t Overlay, problems: &mut Problems) -> Option<Self> {
         let (file, errors) = DeTable::parse_recoverable(overlay.file());
-        for error in &errors {
-            problems.push_syntax(error.span().unwrap_or_default(), error.message());
-        }
+        super::note_syntax(overlay.file(), &errors, problems);
         let mut table = file.into_inner();
         for Argument { start, behind_blanks } in &overlay.arguments {
             let (over, errors) = DeTable::parse_recoverable(behind_blanks);
             for error in &errors {
                 let span = error.span().unwrap_or(*start..behind_blanks.len());
-                problems.push_syntax_help(span, error.message(), HELP);
+                problems.push_syntax(span, error.message(), HELP);
             }
             let over = over.into_inner();
             if errors.is_empty() && over.is_empty() {
-                problems.push_syntax_help(*start..behind_blanks.len(), "sets nothing", HELP);
+                problems.push_syntax(*start..behind_blanks.len(), "sets nothing", HELP);
             }
             lay_over(&mut table, over, behind_blanks);
         }

@@ -4,13 +4,20 @@
 //! in quotes that the problem is not about, and under a mistake in the syntax, where nobody can tell a key from a value,
 //! it shows no values at all.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-use super::Span;
+use super::{Paint, Span};
 
 /// More problems than these help nobody.
 const SHOWN_MAX: usize = 50;
+/// More are only counted: a large file may have as many mistakes as it has lines.
+const KEPT_MAX: usize = 1000;
+/// As many tables as we know, and more.
+const KNOWN_MAX: usize = 100;
+/// What is said of a key that no one has asked for.
+const UNKNOWN: &str = "unknown key";
 /// The longest excerpt of a line, in characters.
 const EXCERPT_CHARS_MAX: usize = 160;
 
@@ -23,6 +30,10 @@ pub(crate) struct Problems {
     arguments: Vec<usize>,
     secrets: Secrets,
     list: Vec<Problem>,
+    /// How many there were besides.
+    uncounted: usize,
+    /// The paths of tables, and the keys that belong into them.
+    known: Vec<(String, Vec<&'static str>)>,
     /// The paths of all keys that were asked for, for the test that compares them with those that are described.
     #[cfg(test)]
     asked: std::collections::BTreeSet<String>,
@@ -45,6 +56,28 @@ struct Problem {
     excerpt: Excerpt,
 }
 
+/// A problem as it is told.
+#[derive(Debug)]
+pub(crate) struct Told<'p> {
+    pub(crate) place: Place,
+    /// The path of the key; empty where the syntax is wrong.
+    pub(crate) key: &'p str,
+    pub(crate) what: &'p str,
+    pub(crate) help: Cow<'p, str>,
+    excerpt: Option<Shown>,
+}
+
+/// Where a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the file as a whole.
+    File,
+    /// In this line and column of it, from 1, in characters.
+    Line(usize, usize),
+    /// In an argument that is laid over it.
+    Argument,
+}
+
 /// How much of the line may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Excerpt {
@@ -65,6 +98,8 @@ impl Problems {
             arguments: Vec::new(),
             secrets: Secrets::Fetched,
             list: Vec::new(),
+            uncounted: 0,
+            known: Vec::new(),
             #[cfg(test)]
             asked: Default::default(),
         }
@@ -99,6 +134,17 @@ impl Problems {
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.list.len() + self.uncounted
+    }
+
+    /// Whether one more is only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= KEPT_MAX
+    }
+
     /// Records a problem: the path of the key, what is wrong, and what to do.
     pub(crate) fn push(&mut self, span: Span, key: &str, what: &str, help: &str) {
         self.record(span, key, what, help, Excerpt::Open);
@@ -109,17 +155,40 @@ impl Problems {
         self.record(span, key, what, help, Excerpt::Secret);
     }
 
-    /// Records a mistake in the syntax.
-    pub(super) fn push_syntax(&mut self, span: Span, what: &str) {
-        self.push_syntax_help(span, what, "");
+    /// Records an unknown key.
+    pub(super) fn push_unknown(&mut self, span: Span, key: &str, help: &str) {
+        self.push(span, key, UNKNOWN, help);
     }
 
-    /// The same, where there is something to advise.
-    pub(super) fn push_syntax_help(&mut self, span: Span, what: &str, help: &str) {
+    /// Notes which keys belong into a table, for those that stand elsewhere.
+    pub(super) fn note_known(&mut self, path: &str, keys: Vec<&'static str>) {
+        if self.known.len() < KNOWN_MAX {
+            self.known.push((path.to_owned(), keys));
+        }
+    }
+
+    /// The table that an unknown key belongs into, where it only stands in the wrong one.
+    fn home_of(&self, path: &str) -> Option<&str> {
+        let name = path.rsplit('.').next()?;
+        let homes = self.known.iter().filter(|(home, keys)| !home.is_empty() && keys.contains(&name));
+        homes.map(|(home, _)| home.as_str()).next()
+    }
+
+    /// Records that the file is no text from this byte on.
+    pub(crate) fn not_utf8(&mut self, from: usize) {
+        self.push_syntax(from..from + 1, "is no UTF-8 from here on", "save the file as UTF-8");
+    }
+
+    /// Records a mistake in the syntax.
+    pub(super) fn push_syntax(&mut self, span: Span, what: &str, help: &str) {
         self.record(span, "", what, help, Excerpt::Syntax);
     }
 
     fn record(&mut self, span: Span, key: &str, what: &str, help: &str, excerpt: Excerpt) {
+        if self.is_full() {
+            self.uncounted += 1;
+            return;
+        }
         let (key, what, help) = (key.to_owned(), what.to_owned(), help.to_owned());
         self.list.push(Problem { span, key, what, help, excerpt });
     }
@@ -135,53 +204,68 @@ impl Problems {
     }
 }
 
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Problems {
+    /// The first of them, in the order of the file.
+    pub(crate) fn told(&self) -> impl Iterator<Item = Told<'_>> {
         let mut sorted: Vec<&Problem> = self.list.iter().collect();
         sorted.sort_by_key(|problem| problem.span.start);
-        for (index, problem) in sorted.iter().take(SHOWN_MAX).enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            self.fmt_one(problem, f)?;
+        sorted.into_iter().take(SHOWN_MAX).map(|problem| self.tell(problem))
+    }
+
+    fn tell<'p>(&self, problem: &'p Problem) -> Told<'p> {
+        let Problem { span, key, what, help, excerpt } = problem;
+        let home = if what == UNKNOWN { self.home_of(key) } else { None };
+        let help = home.map_or(Cow::Borrowed(help.as_str()), |home| Cow::Owned(format!("it belongs into [{home}]")));
+        if *span == (0..0) && *excerpt == Excerpt::Open {
+            // Of the whole file: no line of it is to be marked.
+            return Told { place: Place::File, key, what, help, excerpt: None };
         }
-        match sorted.len().saturating_sub(SHOWN_MAX) {
-            0 => Ok(()),
-            more => write!(f, "\nand {more} more"),
+        let (number, start, line) = self.line_at(span.start);
+        let marked = span.start.saturating_sub(start)..span.end.saturating_sub(start);
+        let column = line.char_indices().take_while(|(at, _)| *at < marked.start).count() + 1;
+        let is_argument = self.arguments.first().is_some_and(|first| span.start >= *first);
+        let place = if is_argument { Place::Argument } else { Place::Line(number, column) };
+        Told { place, key, what, help, excerpt: Some(show(line, &marked, *excerpt)) }
+    }
+
+    /// All that is told, for a terminal that shows colours or for anything else.
+    pub(crate) fn to_text(&self, paint: Paint) -> String {
+        let mut blocks: Vec<String> = self.told().map(|told| told.to_text(&self.file, paint)).collect();
+        match self.count() - blocks.len() {
+            0 => {}
+            more => blocks.push(format!("and {more} more")),
         }
+        blocks.join("\n")
     }
 }
 
-impl Problems {
-    fn fmt_one(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (number, start, line) = self.line_at(problem.span.start);
-        let is_argument = self.arguments.first().is_some_and(|first| problem.span.start >= *first);
-        let number = if is_argument {
-            f.write_str("--set: ")?;
-            "--set".to_owned()
-        } else {
-            write!(f, "{}:{number}: ", self.file)?;
-            number.to_string()
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text(Paint::Plain))
+    }
+}
+
+impl Told<'_> {
+    fn to_text(&self, file: &str, paint: Paint) -> String {
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        let (place, number) = match self.place {
+            Place::File => (format!("{file}:"), String::new()),
+            Place::Line(line, column) => (format!("{file}:{line}:{column}:"), line.to_string()),
+            Place::Argument => ("--set:".to_owned(), "--set".to_owned()),
         };
-        if !problem.key.is_empty() {
-            write!(f, "{}: ", problem.key)?;
-        }
-        if problem.span == (0..0) && problem.excerpt == Excerpt::Open {
-            // Of the whole file: no line of it is to be marked.
-            return write!(f, "{}\n      = {}", problem.what, problem.help);
-        }
-        writeln!(f, "{}", problem.what)?;
-        let marked = problem.span.start.saturating_sub(start)..problem.span.end.saturating_sub(start);
-        let shown = show(line, &marked, problem.excerpt);
-        writeln!(f, "{number:>5} | {}", shown.text)?;
-        let marks = "^".repeat(shown.width.max(1));
-        let blank = " ".repeat(shown.column);
-        let help = if problem.help.is_empty() { String::new() } else { format!(" {}", problem.help) };
-        write!(f, "      | {blank}{marks}{help}")
+        let headline = format!("{} {key}{}", paint.bold(&place), paint.red(self.what));
+        let Some(Shown { text, column, width }) = &self.excerpt else {
+            return format!("{headline}\n      {} {}", paint.blue("="), self.help);
+        };
+        let gutter = paint.blue(&format!("{number:>5} |"));
+        let marks = paint.red(&"^".repeat((*width).max(1)));
+        let help = if self.help.is_empty() { String::new() } else { format!(" {}", self.help) };
+        format!("{headline}\n{gutter} {text}\n      {} {}{marks}{help}", paint.blue("|"), " ".repeat(*column))
     }
 }
 
 /// A line as it is printed, and which of its characters are marked.
+#[derive(Debug)]
 struct Shown {
     text: String,
     column: usize,

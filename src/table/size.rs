@@ -55,7 +55,7 @@ fn words<T: PartialOrd>(range: &RangeInclusive<T>, unlimited: &T, show: impl Fn(
 }
 
 /// `16777216` as `16,777,216`.
-fn grouped(count: u64) -> String {
+pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use toml::de::{DeInteger, DeValue};
@@ -14,7 +15,10 @@ impl<'t> Table<'t> {
         let taken = self.take(key)?;
         match taken.value {
             DeValue::Boolean(value) => Some(value),
-            other => taken.at.wrong_type(&other, "true or false", &format!("{key} = true"), problems),
+            other => {
+                let is_no = matches!(&other, DeValue::String(text) if ["false", "no", "off"].contains(&&**text));
+                taken.at.wrong_type(&other, "true or false", &format!("{key} = {}", !is_no), problems)
+            }
         }
     }
 
@@ -89,7 +93,8 @@ impl<'t> Table<'t> {
             },
             other => {
                 let wanted = format!("a whole number, {wanted}");
-                taken.at.wrong_type(&other, &wanted, &format!("{key} = {}", range.start()), problems)
+                let meant = meant(&other).filter(|meant: &u64| range.contains(meant)).unwrap_or(*range.start());
+                taken.at.wrong_type(&other, &wanted, &format!("{key} = {meant}"), problems)
             }
         }
     }
@@ -134,7 +139,8 @@ impl<'t> Table<'t> {
             DeValue::Float(value) => value.as_str().parse().ok(),
             other => {
                 let wanted = format!("a number, {wanted}{unit}");
-                return taken.at.wrong_type(other, &wanted, &format!("{key} = {}", range.start()), problems);
+                let meant = meant(other).filter(|meant: &f64| range.contains(meant)).unwrap_or(*range.start());
+                return taken.at.wrong_type(other, &wanted, &format!("{key} = {meant}"), problems);
             }
         };
         match number.filter(|number| range.contains(number)) {
@@ -242,7 +248,7 @@ impl<'t> Table<'t> {
             problems.push_secret(at.span, &path, "a secret is never written into this file", &help);
             return None;
         };
-        let mut table = Table::of(path.clone(), key.to_owned(), key_span.clone(), table);
+        let mut table = Table::of(path.clone(), key.to_owned(), key_span, table);
         let (env, file) = (table.take("env"), table.take("file"));
         table.finish(problems);
         let omits = problems.omits_secrets();
@@ -259,14 +265,19 @@ impl<'t> Table<'t> {
                 DeValue::String(path) if !path.is_empty() => {
                     Some(SecretPlace::File(SecretFile::new(path.into_owned())))
                 }
-                other => file.at.wrong_type(&other, "the path of a file", &help, problems),
+                other => file.at.wrong_type(
+                    &other,
+                    "the path of a file",
+                    &format!("{key} = {{ file = \"PATH\" }}"),
+                    problems,
+                ),
             },
             (Some(_), Some(_)) => {
-                problems.push_secret(key_span, &path, "has two places", &help);
+                problems.push_secret(at.span, &path, "has two places", &help);
                 None
             }
             (None, None) => {
-                problems.push_secret(key_span, &path, "has no place", &help);
+                problems.push_secret(at.span, &path, "has no place", &help);
                 None
             }
         };
@@ -300,6 +311,17 @@ pub(super) fn describe(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
+}
+
+/// The number that something else may have been meant to be: the digits that a text or a fraction begins with.
+fn meant<N: FromStr>(value: &DeValue<'_>) -> Option<N> {
+    let text = match value {
+        DeValue::String(text) => text.trim(),
+        DeValue::Float(float) => float.as_str(),
+        _ => return None,
+    };
+    let end = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
 }
 
 fn integer(value: &DeInteger<'_>) -> Option<u64> {

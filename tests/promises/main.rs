@@ -29,6 +29,12 @@ mod a_killed_program_loses_its_memory;
 mod a_panic_loses_nothing;
 mod backoff_spaces_attempts;
 mod batches_by_count_bytes_and_age;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod broken_configurations;
+#[cfg(all(feature = "cli", unix))]
+mod cli_check;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod cli_check_faults;
 #[cfg(feature = "cli")]
 mod cli_config;
 #[cfg(feature = "cli")]
@@ -39,6 +45,8 @@ mod cli_demo;
 mod cli_files;
 #[cfg(feature = "cli")]
 mod cli_flags;
+#[cfg(feature = "cli")]
+mod cli_hostile;
 #[cfg(feature = "cli")]
 mod cli_overflow;
 #[cfg(feature = "cli")]

@@ -32,6 +32,8 @@ pub enum Kind {
     Good,
     Expired,
     NotYetValid,
+    /// Until this moment, in Unix seconds.
+    Until(u64),
     /// As `openssl req -x509` makes it: one that may sign others.
     MaySign,
 }
@@ -47,6 +49,7 @@ fn params(name: &str, hosts: &[&str], kind: Kind) -> CertificateParams {
             params.not_after = date_time_ymd(2002, 2, 3);
         }
         Kind::NotYetValid => params.not_before = date_time_ymd(4000, 5, 6),
+        Kind::Until(end) => params.not_after = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end),
         Kind::MaySign => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
     }
     params

@@ -94,6 +94,22 @@ impl Handshake {
             if self.min_version > TlsVersion::Tls12 { ", or lower tls.min_version" } else { "" }
         )
     }
+
+    /// What was agreed upon.
+    #[cfg(feature = "cli")]
+    pub(in crate::net) fn version(&self) -> &'static str {
+        match self.connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "unknown",
+        }
+    }
+
+    /// The server's own certificate.
+    #[cfg(feature = "cli")]
+    pub(in crate::net) fn leaf(&self) -> Option<&rustls::pki_types::CertificateDer<'static>> {
+        self.connection.peer_certificates()?.first()
+    }
 }
 
 /// Who we are, for a server that asks.

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use crate::secret::exposure;
 use material::{Material, Sources};
 
+#[cfg(feature = "cli")]
+pub(super) use certificate::Described;
 pub(super) use handshake::{Handshake, Identity};
 pub(super) use material::TlsError;
 pub use settings::{TlsConfig, TlsVersion};

@@ -1,7 +1,7 @@
 //! Splunk's keys of the configuration file.
 
 use super::{Splunk, Token, base};
-use crate::net::HttpConfig;
+use crate::net::{BaseUrl, HttpConfig};
 use crate::secret::Secret;
 use crate::table::{Key, Problems, SecretPlace, Section, Table, secret_of_variable};
 
@@ -79,6 +79,16 @@ impl Splunk {
             splunk = splunk.host(host);
         }
         Some(splunk)
+    }
+
+    /// Where it is, and how requests to it are made.
+    pub(crate) fn endpoint(&self) -> (&BaseUrl, &HttpConfig) {
+        (&self.url, &self.http)
+    }
+
+    /// Whether batches wait for an acknowledgement.
+    pub(crate) fn acknowledges(&self) -> bool {
+        self.ack
     }
 }
 
