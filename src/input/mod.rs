@@ -5,6 +5,8 @@
 //! in, memory is bounded by the longest line that is allowed.
 
 mod lines;
+#[cfg(test)]
+mod map;
 mod ndjson;
 mod reader;
 mod rejected;
