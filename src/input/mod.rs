@@ -8,6 +8,8 @@
 mod ahead;
 mod decompress;
 mod lines;
+#[cfg(test)]
+mod map;
 mod ndjson;
 mod pieces;
 mod reader;
