@@ -4,6 +4,8 @@
 //! with its line. The only `match` on a destination's type stands here. Used by `run`, once at start; nothing is started
 //! and nothing is opened before all of it has been read.
 
+mod keys;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use crate::event::AuditEvent;
 use crate::input::RecordsPointer;
 use crate::siem::{FormatError, Siem, Splunk};
 use crate::table::{Overlay, Problems, Secrets, Table};
+
+pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, input};
 
 /// Everything that a file says.
 #[derive(Debug)]
@@ -81,6 +85,16 @@ impl Config {
         root.finish(problems);
         Some(Self { input, pipeline: pipeline? })
     }
+}
+
+/// The paths of all keys that are asked for when this text is read, for the test that compares them with those that are
+/// described.
+#[cfg(test)]
+pub(crate) fn keys_asked(text: &str) -> Vec<String> {
+    let overlay = Overlay::new(text, &[]);
+    let mut problems = overlay.problems(Path::new("siem.toml")).secrets(Secrets::Omitted);
+    Config::read(&overlay, &mut problems);
+    problems.asked().map(str::to_owned).collect()
 }
 
 impl InputConfig {

@@ -70,7 +70,7 @@ Exit codes: 0; 1 where lines are damaged; 2 bad usage.";
 const CAT_EXAMPLES: &str = "\
 Examples:
   siem-forward dead-letter cat splunk.dead.ndjson --filter cause=http_400 | head -1
-  siem-forward dead-letter cat splunk.dead.ndjson --filter severity=critical --since 2026-11-25T00:00:00Z
+  siem-forward dead-letter cat splunk.dead.ndjson --since 2026-11-25T00:00:00Z
 
 A damaged line is told on standard error, with its number, and left where it is.";
 

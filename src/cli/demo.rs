@@ -73,11 +73,11 @@ pub(crate) struct DemoArguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  siem-forward demo                                    a million events, as fast as they go
+  siem-forward demo                                     a million events, as fast as they go
   siem-forward demo --compression gzip
-  siem-forward demo --events 100000 --rate 20000       at a tenth of the load: look at the latencies
-  siem-forward demo --events 50000 --fault 503:every=3 a SIEM on a bad day: nothing is missing
-  siem-forward demo --ack-delay 10                     with indexer acknowledgement, ten seconds late";
+  siem-forward demo --events 100000 --rate 20000        at a tenth of the load: look at the latencies
+  siem-forward demo --events 50000 --fault 503:every=3  a SIEM on a bad day: nothing is missing
+  siem-forward demo --ack-delay 10                      with indexer acknowledgement, ten seconds late";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum CompressionChoice {

@@ -13,8 +13,10 @@ mod dry_run;
 mod failure;
 mod feed;
 mod figures;
+mod init;
 mod inputs;
 mod log;
+mod paperwork;
 mod progress;
 mod receive;
 mod replay;
@@ -32,20 +34,31 @@ mod usage;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use failure::Failure;
 
 /// Carries audit events into SIEMs, and accounts for every one.
 #[derive(Debug, Parser)]
-#[command(name = "siem-forward", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "siem-forward", version, long_version = LONG_VERSION, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What this build can do, for whoever reports a problem with it.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nfeatures: cli",
+    "\ndestinations: splunk",
+    "\ninput: NDJSON and JSON, plain, gzip, zstd",
+    "\ncompression: gzip",
+    "\nTLS: rustls with ring, TLS 1.2 and 1.3"
+);
+
 const EXAMPLES: &str = "\
 Examples:
+  siem-forward init splunk > siem.toml                a configuration to begin with
   siem-forward demo                                   a million events through the whole engine
   siem-forward receive --port 8088                    a Splunk HEC to test against
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
@@ -55,6 +68,8 @@ Exit codes: 0 all delivered; 1 something was not, or a line was unreadable; 2 ba
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print a complete configuration with every key, to begin with
+    Init(init::InitArguments),
     /// Forward audit events from NDJSON to a SIEM
     Run(run::RunArguments),
     /// Send a dead letter again, to the destination that it was meant for
@@ -65,6 +80,10 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Play a Splunk HTTP Event Collector, to test against
     Receive(receive::ReceiveArguments),
+    /// Print the completions of a shell
+    Completions(paperwork::CompletionsArguments),
+    /// Print or write man pages
+    Man(paperwork::ManArguments),
 }
 
 /// Runs the program with its own command line.
@@ -73,11 +92,14 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log::install();
     let result = match arguments.command {
+        Command::Init(arguments) => init::init(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Receive(arguments) => receive::receive(&arguments),
+        Command::Completions(arguments) => paperwork::completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => paperwork::man(&arguments, Arguments::command()),
     };
     match result {
         Ok(code) => code,

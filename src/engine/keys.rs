@@ -4,11 +4,126 @@ use std::ops::RangeInclusive;
 
 use super::settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig};
 use crate::policy::{BreakerConfig, Overflow, RetryConfig, Sampling};
-use crate::table::{Problems, Table, TableOrWord};
+use crate::table::{Key, Problems, Section, Table, TableOrWord};
 
 /// Cores are numbered from 0; no machine has more.
 const CORES: RangeInclusive<u64> = 0..=4095;
 const DAY_SECONDS: f64 = 86_400.0;
+
+impl SiemConfig {
+    /// All that the engine reads, in the order in which a reader may care.
+    pub(crate) const KEYS: [Section; 10] = [
+        DEAD_LETTER,
+        BATCHES,
+        QUEUE,
+        Overflow::KEYS,
+        Sampling::KEYS,
+        RetryConfig::KEYS,
+        BreakerConfig::KEYS,
+        CONNECTIONS,
+        THREADS,
+        LIFE,
+    ];
+}
+
+const DEAD_LETTER: Section = Section {
+    title: "What the SIEM refuses for good",
+    keys: &[
+        Key::required("dead_letter.path", "\"splunk.dead.ndjson\"")
+            .range("a text")
+            .meaning("the file in which refused events are kept; `dead_letter = \"none\"` instead counts them as lost"),
+        Key::default("dead_letter.bytes_max", "\"256 MB\"")
+            .unit("bytes")
+            .range("1 KB or more")
+            .meaning("what does not fit any more is counted as lost; no older record is deleted"),
+    ],
+};
+
+const BATCHES: Section = Section {
+    title: "Batches",
+    keys: &[
+        Key::default("batch_size", "500")
+            .unit("events")
+            .range("1 to 1,000,000")
+            .meaning("events in a request, 100–500: more cost less CPU and fewer requests, fewer arrive sooner"),
+        Key::default("batch_bytes_max", "\"900 KB\"")
+            .unit("bytes")
+            .range("1 KB to 1 GB")
+            .meaning("bytes of a body before compression; below what the SIEM takes, else it is halved"),
+        Key::default("batch_timeout_seconds", "5")
+            .unit("seconds")
+            .range("0.001 to 3600")
+            .meaning("how long a lone event waits for others: shorter arrives sooner, longer makes fewer requests"),
+    ],
+};
+
+const QUEUE: Section = Section {
+    title: "The queue",
+    keys: &[
+        Key::default("max_queue_size", "20000").unit("events").range("2 to 16,777,216").meaning(
+            "events in the rings, 10,000–100,000: more bridges a longer outage, and takes 1 KB of memory each",
+        ),
+        Key::default("queue_bytes_max", "\"64 MB\"")
+            .unit("bytes")
+            .range("0 B to 4294967295 B")
+            .meaning("memory of queued events above 1 KB each, on top of that"),
+        Key::default("event_bytes_max", "\"64 KiB\"")
+            .unit("bytes")
+            .range("256 B to 16 MiB")
+            .meaning("a larger event is refused, and a line of more than six times as much is unreadable"),
+    ],
+};
+
+const CONNECTIONS: Section = Section {
+    title: "Connections and health",
+    keys: &[
+        Key::default("connection_age_seconds_max", "300").unit("seconds").range("0.001 to 86400").meaning(
+            "a connection is replaced between three quarters of this age and all of it, and its name resolved anew: \
+             shorter follows DNS and load balancers sooner, longer makes fewer handshakes",
+        ),
+        Key::default("ack_timeout_seconds", "300").unit("seconds").range("0.001 to 86400").meaning(
+            "what was taken and is not acknowledged in this time is sent again: shorter repairs sooner, and sends more twice",
+        ),
+        Key::default("pending_bytes_max", "\"64 MB\"").unit("bytes").range("1 KB to 4294967295 B").meaning(
+            "what may wait for an acknowledgement; at 20,000 events/s and 10 s of indexing, set `\"256 MB\"`",
+        ),
+        Key::default("health_check_interval_seconds", "30").unit("seconds").range("0 to 86400").meaning(
+            "the destination is asked at start and then so often; 0 for never",
+        ),
+        Key::default("health_check_failures", "3").unit("checks").range("1 to 1,000,000").meaning(
+            "checks that fail in a row before health turns red",
+        ),
+    ],
+};
+
+const THREADS: Section = Section {
+    title: "Threads",
+    keys: &[
+        Key::default("batchers", "1").unit("threads").range("1 to 64").meaning(
+            "threads that encode: more than one where one core cannot keep up",
+        ),
+        Key::default("senders", "2").unit("threads").range("1 to 256").meaning(
+            "threads that send, one request each at a time: more carry more over a slow network, and load the SIEM more",
+        ),
+        Key::optional("pin.batchers", "not pinned", "[1]").unit("core numbers").range("0 to 4,095").meaning(
+            "the cores of the batchers, in their order: steadier latency, and nobody else can use what idles",
+        ),
+        Key::optional("pin.senders", "not pinned", "[2, 3]").unit("core numbers").range("0 to 4,095").meaning(
+            "the cores of the senders, in their order",
+        ),
+    ],
+};
+
+const LIFE: Section = Section {
+    title: "Beginning and end",
+    keys: &[
+        Key::default("enabled", "true").range("true or false").meaning("whether it forwards at all"),
+        Key::default("drain_timeout_seconds", "30")
+            .unit("seconds")
+            .range("0 to 86400")
+            .meaning("how long the end may take; what is not delivered then is in the dead letter"),
+    ],
+};
 
 impl SiemConfig {
     /// Takes the engine's keys out of a pipeline's table; an absent key is its default.

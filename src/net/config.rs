@@ -88,6 +88,41 @@ impl HttpConfig {
 }
 
 #[cfg(feature = "cli")]
+mod keys {
+    use super::HttpConfig;
+    use crate::table::{Key, Section};
+
+    impl HttpConfig {
+        pub(crate) const KEYS: Section = Section {
+            title: "Requests",
+            keys: &[
+                Key::default("verify_ssl", "true")
+                    .range("true or false")
+                    .meaning("whether the server's certificate is checked; without, anybody on the way reads events and token, and each start warns of it"),
+                Key::default("proxy", "\"none\"")
+                    .range("\"http://HOST:PORT\", \"none\" or \"env\"")
+                    .meaning("an HTTP proxy; with a password its URL has a place, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`; \"env\" asks the environment"),
+                Key::default("timeout_seconds", "30")
+                    .unit("seconds")
+                    .range("0.001 to 86400")
+                    .meaning("a whole request; 5–10 where the network is near: shorter sees a hang sooner, longer bears a slow SIEM"),
+                Key::default("connect_timeout_seconds", "5")
+                    .unit("seconds")
+                    .range("0.001 to 86400")
+                    .meaning("name, TCP and TLS of a new connection"),
+                Key::default("compression", "\"gzip\"")
+                    .range("\"none\" or \"gzip\"")
+                    .meaning("gzip sends about an eighth of the bytes, for two to three times the CPU time of the engine"),
+                Key::default("compression_bytes_min", "1024")
+                    .unit("bytes")
+                    .range("0 B to 1 GB")
+                    .meaning("smaller bodies are sent as they are: compressing them costs more than it saves"),
+            ],
+        };
+    }
+}
+
+#[cfg(feature = "cli")]
 impl HttpConfig {
     /// Takes the keys of HTTP out of a pipeline's table; an absent key is its default.
     pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {

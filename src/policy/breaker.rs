@@ -38,6 +38,32 @@ impl Default for BreakerConfig {
 }
 
 #[cfg(feature = "cli")]
+mod keys {
+    use super::BreakerConfig;
+    use crate::table::{Key, Section};
+
+    impl BreakerConfig {
+        pub(crate) const KEYS: Section = Section {
+            title: "When the SIEM is down",
+            keys: &[
+                Key::default("breaker.failure_threshold", "5")
+                    .unit("failures")
+                    .range("1 to 1,000,000")
+                    .meaning("so many in a row, or one refusal of everything, and nothing is sent for a while; fewer spare a SIEM in trouble, more bear a hiccup"),
+                Key::default("breaker.recovery_timeout_seconds", "60")
+                    .unit("seconds")
+                    .range("0 to 86400")
+                    .meaning("how long; then one probe a second: shorter resumes sooner, longer asks less"),
+                Key::default("breaker.success_threshold", "2")
+                    .unit("successes")
+                    .range("1 to 1,000,000")
+                    .meaning("probes that must succeed in a row before all is sent again"),
+            ],
+        };
+    }
+}
+
+#[cfg(feature = "cli")]
 impl BreakerConfig {
     /// Takes the table `breaker` out of a pipeline's table; an absent key is its default.
     pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {

@@ -77,7 +77,7 @@ mod keys {
     use std::time::Duration;
 
     use super::{Overflow, Shed};
-    use crate::table::{Problems, Table};
+    use crate::table::{Key, Problems, Section, Table};
 
     /// How long a caller waits for room unless the configuration says.
     const BLOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -91,6 +91,35 @@ mod keys {
     }
 
     impl Overflow {
+        pub(crate) const KEYS: Section = Section {
+            title: "When there is no room",
+            keys: &[
+                Key::default("overflow", "\"refuse\"").range("\"refuse\", \"block\" or \"shed_by_severity\"").meaning(
+                    "what happens to an event without room: it is handed back at once; or first its caller waits; or \
+                         the less severe are handed back early, to keep room for the more severe. `run` waits for room \
+                         whatever it is",
+                ),
+                Key::default("block_timeout_seconds", "1")
+                    .unit("seconds")
+                    .range("0.001 to 3600")
+                    .beside("overflow = \"block\"")
+                    .meaning(
+                        "how long the caller waits: longer bridges a longer burst, and stalls the service as long",
+                    ),
+                Key::default("shed.low", "0.5").range("0.01 to 1").beside("overflow = \"shed_by_severity\"").meaning(
+                    "the part of the queue up to which low events are taken: less keeps more room for the others",
+                ),
+                Key::default("shed.medium", "0.75")
+                    .range("0.01 to 1")
+                    .beside("overflow = \"shed_by_severity\"")
+                    .meaning("the same of medium ones"),
+                Key::default("shed.high", "0.9")
+                    .range("0.01 to 1")
+                    .beside("overflow = \"shed_by_severity\"")
+                    .meaning("the same of high ones; critical ones are taken up to all of it"),
+            ],
+        };
+
         /// Takes the keys of overflow out of a pipeline's table; an absent key is its default, and one that belongs to
         /// another policy than the chosen one is a mistake.
         pub(crate) fn read(table: &mut Table<'_>, problems: &mut Problems) -> Self {

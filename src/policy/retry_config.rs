@@ -36,6 +36,37 @@ impl Default for RetryConfig {
 }
 
 #[cfg(feature = "cli")]
+mod keys {
+    use super::RetryConfig;
+    use crate::table::{Key, Section};
+
+    impl RetryConfig {
+        pub(crate) const KEYS: Section = Section {
+            title: "When a request fails",
+            keys: &[
+                Key::default("retry_attempts", "3").unit("attempts").range("1 to 1,000,000").meaning(
+                    "failures charged to a batch before it is halved, 3–5; fewer find a wrong event sooner; an outage spends none, and a SIEM that often fails good batches is granted more",
+                ),
+                Key::default("retry_backoff_base", "2.0")
+                    .range("0 to 1000000")
+                    .meaning("before attempt n: `min(base^(n-1), max)` seconds; 1 is constant, more is kinder to a SIEM in trouble"),
+                Key::default("retry_backoff_max", "60")
+                    .unit("seconds")
+                    .range("0 to 86400")
+                    .meaning("the longest of these waits, 60–120; shorter resumes sooner, longer asks less"),
+                Key::default("retry_jitter", "true")
+                    .range("true or false")
+                    .meaning("waits are spread between nothing and that, so that many senders do not come back at once"),
+                Key::default("retry_after_seconds_max", "900")
+                    .unit("seconds")
+                    .range("0 to 86400")
+                    .meaning("the longest `Retry-After` that is honoured"),
+            ],
+        };
+    }
+}
+
+#[cfg(feature = "cli")]
 impl RetryConfig {
     /// Takes the keys of retry out of a pipeline's table; an absent key is its default.
     pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {

@@ -41,6 +41,25 @@ impl Sampling {
 }
 
 #[cfg(feature = "cli")]
+mod keys {
+    use super::Sampling;
+    use crate::table::{Key, Section};
+
+    impl Sampling {
+        pub(crate) const KEYS: Section = Section {
+            title: "Which events are kept",
+            keys: &[
+                Key::default("sampling.low", "1.0")
+                    .range("0 to 1")
+                    .meaning("0.1 keeps a tenth, decided by the id, so that every forwarder keeps the same; critical ones are always kept"),
+                Key::default("sampling.medium", "1.0").range("0 to 1").meaning("the same of medium ones"),
+                Key::default("sampling.high", "1.0").range("0 to 1").meaning("the same of high ones"),
+            ],
+        };
+    }
+}
+
+#[cfg(feature = "cli")]
 impl Sampling {
     /// Takes `sampling` out of a pipeline's table; an absent key is its default.
     pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {

@@ -4,6 +4,7 @@
 //! what nobody took is unknown; and all problems are told at once, each with its line. Used by the configuration file
 //! of the program, once at start.
 
+mod key;
 mod overlay;
 mod place;
 mod problems;
@@ -16,6 +17,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use key::{Key, Section, Unset};
 pub(crate) use overlay::Overlay;
 pub(crate) use place::{SecretPlace, secret_of_variable};
 pub(crate) use problems::{Problems, Secrets};
@@ -157,6 +159,8 @@ impl<'t> Table<'t> {
 
     /// Ends the reading: what nobody took is unknown.
     pub(crate) fn finish(self, problems: &mut Problems) {
+        #[cfg(test)]
+        problems.note_asked(self.asked.iter().map(|key| self.path_of(key)));
         for entry in self.entries.iter().filter(|entry| entry.value.is_some()) {
             let help = match nearest(&entry.key, self.asked.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),

@@ -23,6 +23,9 @@ pub(crate) struct Problems {
     arguments: Vec<usize>,
     secrets: Secrets,
     list: Vec<Problem>,
+    /// The paths of all keys that were asked for, for the test that compares them with those that are described.
+    #[cfg(test)]
+    asked: std::collections::BTreeSet<String>,
 }
 
 /// Whether the secrets that a file names are fetched from their places.
@@ -62,6 +65,8 @@ impl Problems {
             arguments: Vec::new(),
             secrets: Secrets::Fetched,
             list: Vec::new(),
+            #[cfg(test)]
+            asked: Default::default(),
         }
     }
 
@@ -79,6 +84,16 @@ impl Problems {
 
     pub(super) fn omits_secrets(&self) -> bool {
         self.secrets == Secrets::Omitted
+    }
+
+    #[cfg(test)]
+    pub(super) fn note_asked(&mut self, paths: impl Iterator<Item = String>) {
+        self.asked.extend(paths);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &str> {
+        self.asked.iter().map(String::as_str)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -291,7 +291,7 @@ fn a_command_line_that_is_wrong_ends_with_2_and_help_with_0() {
         assert!(widest <= Some(100), "{widest:?} columns: {}", ran.stdout);
         assert!(ran.stdout.lines().count() <= 40, "more than a screen: {}", ran.stdout);
     }
-    let version = program::run(&["--version"]);
+    let version = program::run(&["-V"]);
     assert_eq!(
         (version.code, version.stdout),
         (0, concat!("siem-forward ", env!("CARGO_PKG_VERSION"), "\n").to_owned())

@@ -1,9 +1,25 @@
 //! The keys of `tls` in the configuration file.
 
 use super::{TlsConfig, TlsVersion};
-use crate::table::{Problems, Table};
+use crate::table::{Key, Problems, Section, Table};
 
 impl TlsConfig {
+    pub(crate) const KEYS: Section = Section {
+        title: "TLS (files in PEM, read again for each connection)",
+        keys: &[
+            Key::optional("tls.ca", "the system's store", "\"ca.pem\"")
+                .range("a text")
+                .meaning("the certificates to trust, instead of the system's"),
+            Key::optional("tls.cert", "none", "\"client.pem\"")
+                .range("a text")
+                .meaning("the client's certificate, where the server asks for one; with `tls.key`"),
+            Key::optional("tls.key", "none", "\"client.key\"").range("a text").meaning("the key of that certificate"),
+            Key::default("tls.min_version", "\"1.2\"")
+                .range("\"1.2\" or \"1.3\"")
+                .meaning("the oldest version of TLS that is spoken"),
+        ],
+    };
+
     /// Takes `tls` out of a pipeline's table, and reads the files that it names: a mistake in one is a problem of its
     /// key. Absent keys are their defaults.
     pub(in crate::net) fn of_table(table: &mut Table<'_>, verify_ssl: bool, problems: &mut Problems) -> Self {

@@ -3,9 +3,34 @@
 use super::{Splunk, Token, base};
 use crate::net::HttpConfig;
 use crate::secret::Secret;
-use crate::table::{Problems, SecretPlace, Table, secret_of_variable};
+use crate::table::{Key, Problems, SecretPlace, Section, Table, secret_of_variable};
 
 impl Splunk {
+    pub(crate) const KEYS: Section = Section {
+        title: "Splunk HTTP Event Collector",
+        keys: &[
+            Key::required("url", "\"https://splunk.example:8088\"")
+                .range("a text")
+                .meaning("the collector's base; `/services/collector/event` is appended"),
+            Key::required("token", "{ env = \"SPLUNK_HEC_TOKEN\" }")
+                .range("`{ env = \"NAME\" }` or `{ file = \"PATH\" }`")
+                .meaning(
+                    "where the token is; never the token itself. A file is read again for each connection and after a \
+                     refusal: replace it whole, and the token is changed without a restart",
+                ),
+            Key::optional("index", "the token's own", "\"audit\"")
+                .range("a text")
+                .meaning("the index, which the token must allow"),
+            Key::default("source", "\"siem-forward\"").range("a text").meaning("Splunk's `source`"),
+            Key::default("sourcetype", "\"siem_forward:audit\"").range("a text").meaning("Splunk's `sourcetype`"),
+            Key::optional("host", "this machine's name", "\"web-1\"").range("a text").meaning("Splunk's `host`"),
+            Key::default("ack", "false").range("true or false").meaning(
+                "indexer acknowledgement: delivered means indexed, seconds later, and the token must have useACK; \
+                 otherwise it means queued by Splunk",
+            ),
+        ],
+    };
+
     /// Takes Splunk's keys out of a pipeline's table, and fetches the token from its place.
     pub(crate) fn read(table: &mut Table<'_>, problems: &mut Problems) -> Option<Self> {
         table.require("url", "url = \"https://splunk.example:8088\"", problems);

@@ -1,0 +1,154 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::*;
+use crate::config::{Config, keys_asked};
+use crate::table::Section;
+
+/// A folder with a configuration in it.
+struct File(tempfile::TempDir);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("siem.toml"), text).unwrap();
+        std::fs::write(folder.path().join("token"), "hush\n").unwrap();
+        Self(folder)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("siem.toml")
+    }
+
+    /// What it says, with these keys set beside it.
+    fn read(&self, set: &[String]) -> Result<String, String> {
+        let token = format!("siem.splunk.token={{ file = {:?} }}", self.0.path().join("token"));
+        let letter = format!("siem.splunk.dead_letter.path={:?}", self.0.path().join("dead.ndjson"));
+        let set: Vec<String> = [token, letter].into_iter().chain(set.iter().cloned()).collect();
+        Config::load(&self.path(), &set).map(|config| format!("{config:?}")).map_err(|error| error.to_string())
+    }
+}
+
+const MINIMAL: &str = "[siem.splunk]\ntype = \"splunk\"\nurl = \"http://127.0.0.1:8088\"\n";
+
+fn splunk() -> &'static DestinationKeys {
+    &DESTINATIONS[0]
+}
+
+/// Every key, with the table that it stands in.
+fn keys() -> Vec<(&'static str, &'static Key)> {
+    let chapters = [splunk().chapter(), input()];
+    let sections = chapters.iter().flat_map(|chapter| chapter.sections.iter().map(|section| (chapter.table, section)));
+    sections.flat_map(|(table, Section { keys, .. })| keys.iter().map(move |key| (table, key))).collect()
+}
+
+#[test]
+fn what_it_prints_is_a_configuration_once_the_secret_has_its_place() {
+    let file = File::new(&configuration(splunk()));
+    let read = file.read(&[]).unwrap();
+    assert!(read.contains("splunk.example:8088"), "{read}");
+}
+
+#[test]
+fn what_it_prints_shows_every_key_and_no_line_is_too_long() {
+    let text = configuration(splunk());
+    for (_, key) in keys() {
+        assert!(text.lines().any(|line| line.trim_start_matches('#') == key.toml()), "{}", key.name);
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+}
+
+#[test]
+fn the_defaults_that_it_prints_are_those_of_the_code() {
+    let file = File::new(MINIMAL);
+    // A policy of overflow has keys of its own, which are mistakes beside another one.
+    for policy in ["", "overflow = \"block\"", "overflow = \"shed_by_severity\""] {
+        let policy_set = policy.split_once(" = ").map(|(key, value)| format!("siem.splunk.{key}={value}"));
+        let policy_set: Vec<String> = policy_set.into_iter().collect();
+        let minimal = file.read(&policy_set).unwrap();
+        for (table, key) in keys() {
+            let Unset::Is(default) = key.unset else { continue };
+            let is_apart = key.beside.is_empty() && key.name != "overflow";
+            if is_apart || !policy.is_empty() && key.beside == policy {
+                let set = [policy_set.clone(), vec![format!("{table}.{}={default}", key.name)]].concat();
+                assert_eq!(file.read(&set), Ok(minimal.clone()), "{} = {default}", key.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_key_that_is_read_is_described_and_none_else() {
+    let written: String = configuration(splunk())
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let described: BTreeSet<String> = keys().iter().map(|(table, key)| format!("{table}.{}", key.name)).collect();
+    // A table is described by its keys; the forms of a value stand with the key.
+    let is_head = |path: &str| described.iter().any(|key| key.starts_with(&format!("{path}.")));
+    let is_form = |path: &str| path.rsplit_once('.').is_some_and(|(table, _)| described.contains(table));
+    let read: BTreeSet<String> =
+        keys_asked(&written).into_iter().filter(|path| !is_head(path) && !is_form(path)).collect();
+    assert_eq!(read, described);
+}
+
+#[test]
+fn the_range_that_it_prints_is_the_one_that_a_mistake_is_told() {
+    let file = File::new(MINIMAL);
+    let mut compared = 0;
+    for (table, key) in keys() {
+        let wrong = match key.range {
+            range if range.starts_with('"') => "\"?\"",
+            "true or false" | "a text" => "7",
+            range if range.starts_with(|first: char| first.is_ascii_digit()) => "-1",
+            // The place of a secret, a JSON pointer: told in other words.
+            _ => continue,
+        };
+        let wrong = if key.name.starts_with("pin.") { "[-1]" } else { wrong };
+        if ["proxy", "url"].contains(&key.name) {
+            continue;
+        }
+        compared += 1;
+        let told = file.read(&[format!("{table}.{}={wrong}", key.name)]).unwrap_err();
+        assert!(told.contains(key.range), "{}: {}: {told}", key.name, key.range);
+    }
+    assert!(compared > 30);
+}
+
+/// The table of keys in README.md.
+fn markdown() -> String {
+    let mut text = String::from("| key | default | unit | range | what it does and trades |\n|---|---|---|---|---|\n");
+    for (table, key) in keys() {
+        let default = match key.unset {
+            Unset::Required(_) => "required".to_owned(),
+            Unset::Is(value) => format!("`{value}`"),
+            Unset::Means(unset, _) => unset.to_owned(),
+        };
+        let name = if table == "input" { format!("input.{}", key.name) } else { key.name.to_owned() };
+        let beside = if key.beside.is_empty() { String::new() } else { format!(" (with `{}`)", key.beside) };
+        text.extend([format!("| `{name}` | {default} | {} | {} | {}{beside} |\n", key.unit, key.range, key.meaning)]);
+    }
+    text
+}
+
+/// `SIEM_FORWARD_WRITE_README=1 cargo test --lib readme` writes it anew.
+#[test]
+fn the_table_in_the_readme_is_made_of_the_same_descriptions() {
+    const BEGIN: &str = "<!-- keys: begin -->\n";
+    const END: &str = "<!-- keys: end -->\n";
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (table, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("SIEM_FORWARD_WRITE_README").is_some() {
+        std::fs::write(&path, [before, BEGIN, &markdown(), END, after].concat()).unwrap();
+        return;
+    }
+    assert!(
+        table == markdown(),
+        "README.md lags behind the keys; write it with\n  SIEM_FORWARD_WRITE_README=1 cargo test --lib readme"
+    );
+}
