@@ -7,8 +7,8 @@
 
 mod ahead;
 mod decompress;
+mod exact;
 mod lines;
-#[cfg(test)]
 mod map;
 mod ndjson;
 mod pieces;
@@ -18,7 +18,10 @@ mod records_pointer;
 mod rejected;
 mod skeleton;
 mod source;
+mod tape;
+mod walk;
 
+pub use map::{InputMap, InvalidInputMap};
 pub use ndjson::Unreadable;
 pub use reader::{InputError, Reader};
 pub use records_pointer::{InvalidRecordsPointer, RecordsPointer};

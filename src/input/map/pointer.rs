@@ -1,6 +1,8 @@
 //! JSON pointers (RFC 6901), followed along a parser's tape.
 
-use simd_json::Node;
+use std::fmt;
+
+use crate::input::tape::{Item, Kind};
 
 /// A way from the whole record to one of its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +18,28 @@ impl Pointer {
     }
 
     /// The nodes of the value, and whatever follows it; `None` where there is no such value.
-    pub(super) fn find<'t, 'i>(&self, record: &'t [Node<'i>]) -> Option<&'t [Node<'i>]> {
+    pub(super) fn find<'t, N: Item>(&self, record: &'t [N]) -> Option<&'t [N]> {
         self.0.iter().try_fold(record, |value, token| step(value, token))
+    }
+
+    /// Whether it leads to the whole record.
+    pub(super) fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The key to which it leads.
+    pub(super) fn name(&self) -> &str {
+        self.0.last().map_or("", |token| token)
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("\"\"");
+        }
+        self.0.iter().try_for_each(|token| write!(f, "/{}", token.replace('~', "~0").replace('/', "~1")))
     }
 }
 
@@ -34,36 +56,28 @@ fn unescape(token: &str) -> Option<Box<str>> {
     Some(text.into())
 }
 
-fn step<'t, 'i>(value: &'t [Node<'i>], token: &str) -> Option<&'t [Node<'i>]> {
+fn step<'t, N: Item>(value: &'t [N], token: &str) -> Option<&'t [N]> {
     let (head, mut rest) = value.split_first()?;
-    match head {
-        Node::Object { len, .. } => {
-            for _ in 0..*len {
+    match head.kind() {
+        Kind::Object { len, .. } => {
+            for _ in 0..len {
                 let (key, member) = rest.split_first()?;
-                if matches!(key, Node::String(key) if *key == token) {
+                if matches!(key.kind(), Kind::Text(key) if key == token) {
                     return Some(member);
                 }
-                rest = member.get(size(member.first()?)..)?;
+                rest = member.get(member.first()?.size()..)?;
             }
             None
         }
-        Node::Array { len, .. } => {
+        Kind::Array { len, .. } => {
             // RFC 6901 allows no leading zero and no sign.
-            let index = token.parse::<usize>().ok().filter(|index| index < len && index.to_string() == token)?;
+            let index = token.parse::<usize>().ok().filter(|index| *index < len && index.to_string() == token)?;
             for _ in 0..index {
-                rest = rest.get(size(rest.first()?)..)?;
+                rest = rest.get(rest.first()?.size()..)?;
             }
             Some(rest)
         }
         _ => None,
-    }
-}
-
-/// How many nodes a value takes.
-fn size(node: &Node<'_>) -> usize {
-    match node {
-        Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
-        _ => 1,
     }
 }
 
@@ -74,8 +88,10 @@ mod tests {
     fn text(json: &str, pointer: &str) -> Option<String> {
         let mut bytes = json.as_bytes().to_vec();
         let tape = simd_json::to_tape(&mut bytes).unwrap();
-        match Pointer::parse(pointer).unwrap().find(&tape.0)?.first()? {
-            Node::String(text) => Some((*text).to_owned()),
+        let pointer = Pointer::parse(pointer).unwrap();
+        assert_eq!(Pointer::parse(&pointer.to_string().replace("\"\"", "")), Some(pointer.clone()));
+        match pointer.find(&tape.0)?.first()?.kind() {
+            Kind::Text(text) => Some(text.to_owned()),
             _ => Some("?".to_owned()),
         }
     }
