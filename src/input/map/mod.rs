@@ -90,10 +90,18 @@ impl InputMap {
         Ok(event)
     }
 
+    /// What is no time gives none, so that the next choice is asked.
     fn timestamp<N: Item>(&self, record: &[N]) -> Result<Timestamp, Reason> {
-        match self.timestamp.iter().find_map(|choice| choice.time(record)) {
-            Some(Ok(timestamp)) => Ok(timestamp),
-            Some(Err(reason)) => Err(Reason(format!("timestamp: {reason}"))),
+        let mut wrong = None;
+        for choice in &self.timestamp {
+            match choice.time(record) {
+                Some(Ok(timestamp)) => return Ok(timestamp),
+                Some(Err(reason)) => wrong = wrong.or(Some(reason)),
+                None => {}
+            }
+        }
+        match wrong {
+            Some(reason) => Err(Reason(format!("timestamp: {reason}"))),
             None => Err(missing("timestamp", &self.timestamp)),
         }
     }
