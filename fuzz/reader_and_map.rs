@@ -1,13 +1,14 @@
 //! What the fuzz target `input` runs, and the ordinary test of its corpus: reader and map over any bytes.
 
 use std::io::Cursor;
+use std::sync::OnceLock;
 
 use siem_forward::input::{InputMap, Reader, RecordsPointer, Source};
 
-pub const LINE_BYTES_MAX: usize = 100_000;
+pub(crate) const LINE_BYTES_MAX: usize = 100_000;
 
 /// Every form at least once.
-pub const MAP: &str = r#"
+pub(crate) const MAP: &str = r#"
 id = ["/id", { of = ["/auditID", "/stage"] }]
 timestamp = ["/t", { from = ["/ID", "/s"], format = "seconds" }, { from = "/ms", format = "milliseconds" }]
 event_type = ["/e", { from = "/verb", values = { delete = "configuration_changed" } }, { value = "any" }]
@@ -24,14 +25,16 @@ details = { user = "/user", code = ["/codes/0", { value = "0" }] }
 "#;
 
 /// Reads the bytes as lines and as records, of our layout and mapped, and answers how many events there were.
-pub fn read(bytes: &[u8]) -> usize {
+pub(crate) fn read(bytes: &[u8]) -> usize {
+    static MAPS: OnceLock<Vec<InputMap>> = OnceLock::new();
+    let maps = MAPS.get_or_init(|| [MAP, PARTS].iter().filter_map(|map| InputMap::from_toml(map).ok()).collect());
     let mut events = 0;
-    for map in [None, Some(MAP), Some(PARTS)] {
+    for map in std::iter::once(None).chain(maps.iter().map(Some)) {
         for records in [None, Some("/Records"), Some("")] {
             let source = Source::reader("fuzz", Cursor::new(bytes.to_vec()));
             let Ok(mut reader) = Reader::open(vec![source], LINE_BYTES_MAX) else { continue };
-            if let Some(map) = map.and_then(|map| InputMap::from_toml(map).ok()) {
-                reader = reader.with_map(map);
+            if let Some(map) = map {
+                reader = reader.with_map(map.clone());
             }
             if let Some(pointer) = records.and_then(|records| RecordsPointer::new(records).ok()) {
                 reader = reader.with_records(pointer);

