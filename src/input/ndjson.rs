@@ -76,14 +76,14 @@ impl Parser {
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');
         let mut tape = std::mem::replace(&mut self.tape, Tape::null());
         let event = match fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape) {
-            Ok(()) => Self::read(&self.map, &tape.0, buffer),
-            Err(error) => Self::parse_exactly(&self.map, line, error.error(), buffer),
+            Ok(()) => Self::read(self.map.as_ref(), &tape.0, buffer),
+            Err(error) => Self::parse_exactly(self.map.as_ref(), line, error.error(), buffer),
         };
         self.tape = tape.reset();
         event
     }
 
-    fn read<N: Item>(map: &Option<InputMap>, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+    fn read<N: Item>(map: Option<&InputMap>, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
         if !matches!(record.first().map(Item::kind), Some(Kind::Object { .. })) {
             return Err(Unreadable::NotAnObject);
         }
@@ -98,7 +98,7 @@ impl Parser {
     /// mistake is.
     #[cold]
     fn parse_exactly(
-        map: &Option<InputMap>,
+        map: Option<&InputMap>,
         line: &[u8],
         refused: &ErrorType,
         buffer: TextBuffer,

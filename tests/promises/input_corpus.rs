@@ -1,6 +1,12 @@
 //! The corpus of the fuzz target (`fuzz/`), by an ordinary test: whatever the bytes are, the reader and the map neither
 //! panic nor keep more than a line.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test stops at what it did not expect"
+)]
 
 use std::io::Cursor;
 use std::path::PathBuf;

@@ -1,5 +1,11 @@
 //! What comes in goes out with the same value, whatever JSON can say; or it is rejected, with a reason.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test stops at what it did not expect"
+)]
 
 use std::collections::HashMap;
 

@@ -70,8 +70,9 @@ impl InputMap {
     pub(super) fn event<N: Item>(&self, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Reason> {
         let timestamp = self.timestamp(record)?;
         let severity = self.severity(record)?;
-        // The one name is looked at twice: as a known type, and as text.
-        let name = self.first_text(&self.event_type, record, |text| EventType::custom(text).is_ok());
+        // A name that is none is passed over.
+        let mut names = self.event_type.iter().filter_map(|choice| choice.text(record));
+        let name = names.find(|name| EventType::custom(name).is_ok());
         let name = name.ok_or_else(|| missing("event_type", &self.event_type))?;
         let event_type = EventType::custom(&name).map_err(Reason::custom)?;
         let mut builder = EventBuilder::begin((), buffer, event_type, severity, now()).timestamp(timestamp);
@@ -92,8 +93,8 @@ impl InputMap {
 
     /// What is no time gives none, so that the next choice is asked.
     fn timestamp<N: Item>(&self, record: &[N]) -> Result<Timestamp, Reason> {
-        let mut wrong = None;
-        for choice in &self.timestamp {
+        let (mut wrong, choices) = (None, &self.timestamp);
+        for choice in choices {
             match choice.time(record) {
                 Some(Ok(timestamp)) => return Ok(timestamp),
                 Some(Err(reason)) => wrong = wrong.or(Some(reason)),
@@ -110,15 +111,6 @@ impl InputMap {
     fn severity<N: Item>(&self, record: &[N]) -> Result<Severity, Reason> {
         let severity = self.severity.iter().find_map(|choice| choice.text(record)?.parse().ok());
         severity.ok_or_else(|| missing("severity", &self.severity))
-    }
-
-    fn first_text<'t, N: Item>(
-        &self,
-        choices: &'t [Choice],
-        record: &'t [N],
-        is_fit: impl Fn(&str) -> bool,
-    ) -> Option<std::borrow::Cow<'t, str>> {
-        choices.iter().find_map(|choice| choice.text(record).filter(|text| is_fit(text)))
     }
 
     /// Whatever becomes of it, all of the record is looked at: nothing may hide behind a repeated key.

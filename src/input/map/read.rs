@@ -119,7 +119,7 @@ fn of_table(mut table: Table<'_>, purpose: Purpose, problems: &mut Problems) -> 
             Some(Choice::Time { from: from?, format: format.unwrap_or(TimeFormat::Rfc3339) })
         } else if table.has("values") {
             let values = meanings(&mut table, purpose, problems);
-            let default = table.take_given("default").and_then(|given| word(given, purpose, problems));
+            let default = table.take_given("default").and_then(|given| word(&given, purpose, problems));
             Some(Choice::Table { from: from?, values, default })
         } else {
             table.blame_whole("has no `values`", &format!("write {forms}"), problems);
@@ -128,7 +128,7 @@ fn of_table(mut table: Table<'_>, purpose: Purpose, problems: &mut Problems) -> 
     } else if table.has("of") && purpose == Purpose::Id {
         table.take_given("of").map(|given| Choice::Hash(pointers(given, problems)))
     } else if table.has("value") && !matches!(purpose, Purpose::Timestamp | Purpose::Id) {
-        table.take_given("value").and_then(|given| word(given, purpose, problems)).map(Choice::Constant)
+        table.take_given("value").and_then(|given| word(&given, purpose, problems)).map(Choice::Constant)
     } else {
         table.blame_whole("gives no value here", &format!("write {forms}"), problems);
         return None;
@@ -144,11 +144,11 @@ fn meanings(table: &mut Table<'_>, purpose: Purpose, problems: &mut Problems) ->
     if all.is_empty() {
         values.blame_whole("is empty", "name a value and what it means: { delete = \"…\" }", problems);
     }
-    all.into_iter().filter_map(|(value, given)| Some((value.into(), word(given, purpose, problems)?))).collect()
+    all.into_iter().filter_map(|(value, given)| Some((value.into(), word(&given, purpose, problems)?))).collect()
 }
 
 /// A text that the field may hold.
-fn word(given: Given<'_>, purpose: Purpose, problems: &mut Problems) -> Option<Box<str>> {
+fn word(given: &Given<'_>, purpose: Purpose, problems: &mut Problems) -> Option<Box<str>> {
     let Form::Text(text) = &given.form else {
         return given.wrong_form("a text", "\"low\"", problems);
     };
