@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../reader_and_map.rs"]
+#[path = "../../tests/support/reader_and_map.rs"]
 mod reader_and_map;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use siem_forward::input::{InputError, InputMap, Reader, RecordsPointer, Source};
 
 /// The target itself, so that both run the same code.
-#[path = "../../fuzz/reader_and_map.rs"]
+#[path = "../support/reader_and_map.rs"]
 mod reader_and_map;
 
 use reader_and_map::{LINE_BYTES_MAX, MAP, read};
