@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::append::is_one_file;
 use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
-use crate::input::RecordsPointer;
+use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
 use crate::siem::{FormatError, Siem, Splunk};
 use crate::table::{Overlay, Problems, Secrets, Table};
@@ -37,6 +37,8 @@ pub(crate) struct InputConfig {
     pub(crate) rejected: Option<PathBuf>,
     /// Where in a document its records are; a line is one by default.
     pub(crate) records: Option<RecordsPointer>,
+    /// Where the fields of an event come from; a record is of our own layout by default.
+    pub(crate) map: Option<InputMap>,
 }
 
 /// One pipeline: `[siem.NAME]`.
@@ -169,8 +171,9 @@ impl InputConfig {
             path
         });
         let records = input.take_parsed("records", "records = \"/Records\"", problems, RecordsPointer::new);
+        let map = input.take_table("map", problems).map(|map| InputMap::read(map, problems));
         input.finish(problems);
-        Self { rejected, records }
+        Self { rejected, records, map }
     }
 }
 

@@ -132,6 +132,9 @@ impl RunArguments {
         if let Some(records) = &config.input.records {
             reader = reader.with_records(records.clone());
         }
+        if let Some(map) = &config.input.map {
+            reader = reader.with_map(map.clone());
+        }
         Ok(reader)
     }
 }

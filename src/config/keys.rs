@@ -40,6 +40,43 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[DestinationKeys {
     ],
 }];
 
+/// What a field of the map may come from; docs/input-map.md has all forms.
+const PLACE: &str = "a JSON pointer, a list or a table";
+
+const MAP: Section = Section {
+    title: "Where the fields of an event come from, in logs of another layout (docs/input-map.md)",
+    keys: &[
+        Key::optional("map.id", "generated", "{ of = [\"/auditID\", \"/stage\"] }")
+            .range(PLACE)
+            .meaning("the identity of an event; of several values it is their hash"),
+        Key::optional("map.timestamp", "required in a map", "{ from = \"/time\", format = \"rfc3339\" }")
+            .range(PLACE)
+            .meaning("when it happened: \"rfc3339\", \"seconds\", \"milliseconds\" or \"nanoseconds\" since 1970"),
+        Key::optional("map.event_type", "required in a map", "{ value = \"request\" }")
+            .range(PLACE)
+            .meaning("what happened: a known type or any name of up to 64 bytes"),
+        Key::optional(
+            "map.severity",
+            "required in a map",
+            "{ from = \"/verb\", values = { delete = \"high\" }, default = \"low\" }",
+        )
+        .range(PLACE)
+        .meaning("how severe it is: low, medium, high or critical"),
+        Key::optional("map.user_id", "none", "\"/user/name\"").range(PLACE).meaning("the acting user"),
+        Key::optional("map.user_email", "none", "\"/user/email\"").range(PLACE).meaning("the acting user's address"),
+        Key::optional("map.server_id", "none", "{ value = \"k8s\" }").range(PLACE).meaning("what was acted upon"),
+        Key::optional("map.tool_name", "none", "[\"/tool\", \"/command\"]").range(PLACE).meaning("what was used"),
+        Key::optional("map.decision", "none", "\"/outcome\"").range(PLACE).meaning("usually allow or deny"),
+        Key::optional("map.policy_id", "none", "\"/policy\"").range(PLACE).meaning("the policy that decided"),
+        Key::optional("map.ip_address", "none", "\"/sourceIPs/0\"").range(PLACE).meaning("where it came from"),
+        Key::optional("map.user_agent", "none", "\"/userAgent\"").range(PLACE).meaning("the client's own description"),
+        Key::optional("map.request_id", "none", "\"/requestID\"").range(PLACE).meaning("the request that caused it"),
+        Key::optional("map.details", "none", "\"\"")
+            .range("a JSON pointer or a table")
+            .meaning("the whole original object, or named parts of it"),
+    ],
+};
+
 const INPUT: Section = Section {
     title: "What `run` reads",
     keys: &[
@@ -54,7 +91,7 @@ const INPUT: Section = Section {
 
 /// The table `[input]`.
 pub(crate) fn input() -> Chapter {
-    Chapter { table: "input", sections: vec![INPUT] }
+    Chapter { table: "input", sections: vec![INPUT, MAP] }
 }
 
 impl DestinationKeys {

@@ -77,7 +77,7 @@ impl<'a, T: Into<DetailValue<'a>>> From<Option<T>> for DetailValue<'a> {
 impl TextBuffer {
     /// Appends a member.
     #[inline]
-    pub(super) fn push_detail(&mut self, key: &str, value: DetailValue<'_>) {
+    pub(crate) fn push_detail(&mut self, key: &str, value: DetailValue<'_>) {
         if let DetailValue::Text(text) = value {
             let length = key_length(key);
             return self.push_record(DETAIL_TEXT, &[&length, key.as_bytes(), text.as_bytes()]);

@@ -7,7 +7,9 @@
 
 mod ahead;
 mod decompress;
+mod exact;
 mod lines;
+mod map;
 mod ndjson;
 mod pieces;
 mod reader;
@@ -16,7 +18,10 @@ mod records_pointer;
 mod rejected;
 mod skeleton;
 mod source;
+mod tape;
+mod walk;
 
+pub use map::{InputMap, InvalidInputMap};
 pub use ndjson::Unreadable;
 pub use reader::{InputError, Reader};
 pub use records_pointer::{InvalidRecordsPointer, RecordsPointer};

@@ -1,9 +1,12 @@
 //! One line of JSON into one event.
 
-use simd_json::{Buffers, Deserializer, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
-
 use serde::de::DeserializeSeed;
+use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
 
+use super::InputMap;
+use super::exact::exact_tape;
+use super::tape::{Item, Kind};
+use super::walk::Walk;
 use crate::event::{AuditEvent, EventSeed, TextBuffer};
 
 /// How deep a line may be nested before the parser gives up; the event's own limit for details lies below.
@@ -36,7 +39,7 @@ pub enum Unreadable {
         /// The first byte that is wrong, from 1.
         byte: usize,
     },
-    /// The line is no JSON, or has numbers beyond 64 bits.
+    /// The line is no JSON.
     #[error("not JSON: {0}")]
     NotJson(String),
     /// The line is JSON, but no object.
@@ -53,11 +56,17 @@ pub(super) struct Parser {
     tape: Tape<'static>,
     /// A copy of the line: parsing overwrites it, and a rejection shows the original.
     scratch: Vec<u8>,
+    /// Where the fields of an event come from; a line is of our own layout without it.
+    map: Option<InputMap>,
 }
 
 impl Parser {
     pub(super) fn new() -> Self {
-        Self { buffers: Buffers::with_max_depth(1024, DEPTH_MAX), tape: Tape::null(), scratch: Vec::new() }
+        Self { buffers: Buffers::with_max_depth(1024, DEPTH_MAX), tape: Tape::null(), scratch: Vec::new(), map: None }
+    }
+
+    pub(super) fn set_map(&mut self, map: InputMap) {
+        self.map = Some(map);
     }
 
     /// Parses a line into an event that owns this buffer, which is lost where there is none.
@@ -66,30 +75,42 @@ impl Parser {
         self.scratch.extend_from_slice(line);
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');
         let mut tape = std::mem::replace(&mut self.tape, Tape::null());
-        let filled = fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape);
-        let mut deserializer = Deserializer::from_tape(tape);
-        let event = filled.and_then(|()| EventSeed { buffer }.deserialize(&mut deserializer));
-        self.tape = deserializer.into_tape().reset();
-        event.map_err(|error| explain(line, error.error()))
+        let event = match fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape) {
+            Ok(()) => Self::read(self.map.as_ref(), &tape.0, buffer),
+            Err(error) => Self::parse_exactly(self.map.as_ref(), line, error.error(), buffer),
+        };
+        self.tape = tape.reset();
+        event
     }
-}
 
-/// Why a line was not read, in the words of a parser that knows where the mistake is.
-#[cold]
-fn explain(line: &[u8], error: &ErrorType) -> Unreadable {
-    match error {
-        ErrorType::Serde(reason) => return Unreadable::NotAnEvent(reason.clone()),
-        ErrorType::DepthLimitExceeded => return Unreadable::NotAnEvent("nested too deep".to_owned()),
-        _ => {}
+    fn read<N: Item>(map: Option<&InputMap>, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+        if !matches!(record.first().map(Item::kind), Some(Kind::Object { .. })) {
+            return Err(Unreadable::NotAnObject);
+        }
+        let event = match map {
+            None => EventSeed { buffer }.deserialize(&mut Walk::new(record)),
+            Some(map) => map.event(record, buffer),
+        };
+        event.map_err(|reason| Unreadable::NotAnEvent(reason.0))
     }
-    if let Err(error) = std::str::from_utf8(line) {
-        return Unreadable::NotUtf8 { byte: error.valid_up_to() + 1 };
-    }
-    match serde_json::from_slice::<serde_json::Value>(line) {
+
+    /// Once more, where the fast parser refused a line: by the one that keeps numbers of any size, and knows where a
+    /// mistake is.
+    #[cold]
+    fn parse_exactly(
+        map: Option<&InputMap>,
+        line: &[u8],
+        refused: &ErrorType,
+        buffer: TextBuffer,
+    ) -> Result<AuditEvent, Unreadable> {
+        if matches!(refused, ErrorType::DepthLimitExceeded) {
+            return Err(Unreadable::NotAnEvent("nested too deep".to_owned()));
+        }
+        let text = std::str::from_utf8(line).map_err(|error| Unreadable::NotUtf8 { byte: error.valid_up_to() + 1 })?;
         // There is one line, and its number is ours to tell.
-        Err(error) => Unreadable::NotJson(error.to_string().replace(" at line 1 column ", " at byte ")),
-        Ok(_) if !line.trim_ascii_start().starts_with(b"{") => Unreadable::NotAnObject,
-        Ok(_) => Unreadable::NotJson("a number is beyond 64 bits".to_owned()),
+        let record = exact_tape(text)
+            .map_err(|error| Unreadable::NotJson(error.to_string().replace(" at line 1 column ", " at byte ")))?;
+        Self::read(map, &record, buffer)
     }
 }
 
@@ -121,8 +142,8 @@ mod tests {
             (b"{\"a\" 1}", "not JSON: expected `:` at byte 6"),
             (b"{\"a\":01}", "not JSON: invalid number at byte 7"),
             (b"{\"a\":\"\x01\"}", "not JSON: control character"),
-            (b"{\"a\":\"\\ud800\"}", "not JSON: unexpected end of hex escape"),
-            (b"{\"a\":1,}", "not JSON: trailing comma at byte 8"),
+            (b"{\"a\":\"\\ud80x\"}", "not JSON: invalid escape"),
+            (b"{\"a\":1,}", "not JSON: key must be a string at byte 8"),
             (b"{\"severity\":\"worst\"}", "severity: unknown severity: it is low, medium, high or critical"),
             (b"{\"a\":1,\"a\":1}", "the key \"a\" is repeated"),
             (b"{}", "timestamp is missing"),
@@ -143,10 +164,22 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_64_bits_are_an_error_and_not_rounded() {
-        for number in ["18446744073709551616", "-9223372036854775809", "1e999"] {
-            let reason = parse(&format!("{{{HEAD},\"details\":{{\"n\":{number}}}}}")).unwrap_err().to_string();
-            assert!(reason.starts_with("not JSON: "), "{number}: {reason}");
+    fn numbers_beyond_64_bits_are_kept_as_written_and_half_a_surrogate_pair_is_replaced() {
+        for (value, kept) in [
+            ("18446744073709551616", "18446744073709551616"),
+            ("-9223372036854775809", "-9223372036854775809"),
+            ("[1e400,-1E+999,1.50]", "[1e400,-1E+999,1.50]"),
+            (r#""\ud800x""#, "\"\u{fffd}x\""),
+            (r#"{"\udfff":["\ud83d\ude00"]}"#, "{\"\u{fffd}\":[\"😀\"]}"),
+        ] {
+            let event = parse(&format!("{{{HEAD},\"details\":{{\"n\":{value}}},\"m\":{value}}}")).unwrap();
+            assert_eq!(event.details().unwrap(), format!("{{\"n\":{kept},\"m\":{kept}}}"));
+        }
+        let event = parse(&format!("{{{HEAD},\"user_id\":1e400}}")).unwrap();
+        assert_eq!(event.user_id(), Some("1e400"));
+        for repeated in [r#""\ud800":1,"\udc00":2"#, r#""a":1e999,"a":2"#, r#""o":{"a":1e999,"a":2}"#] {
+            let reason = parse(&format!("{{{HEAD},{repeated}}}")).unwrap_err().to_string();
+            assert!(reason.ends_with("is repeated"), "{repeated}: {reason}");
         }
     }
 

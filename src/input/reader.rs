@@ -8,7 +8,7 @@ use super::lines::Lines;
 use super::ndjson::{Parser, Unreadable};
 use super::pieces::{Blocks, Piece};
 use super::records::Records;
-use super::{OpenError, RecordsPointer, RejectedLine, Source, Unit};
+use super::{InputMap, OpenError, RecordsPointer, RejectedLine, Source, Unit};
 use crate::event::{AuditEvent, Pool, TextBuffer};
 use crate::format::json;
 
@@ -133,6 +133,13 @@ impl Reader {
     #[must_use]
     pub fn with_records(mut self, pointer: RecordsPointer) -> Self {
         self.splitter = Splitter::Records(Records::new(pointer, self.line_bytes_max));
+        self
+    }
+
+    /// Makes events of records of any layout, as this map says, instead of reading them in our own.
+    #[must_use]
+    pub fn with_map(mut self, map: InputMap) -> Self {
+        self.parser.set_map(map);
         self
     }
 

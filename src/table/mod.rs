@@ -4,6 +4,7 @@
 //! what nobody took is unknown; and all problems are told at once, each with its line. Used by the configuration file
 //! of the program, once at start.
 
+mod given;
 mod key;
 mod overlay;
 mod paint;
@@ -19,6 +20,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use given::{Form, Given};
 pub(crate) use key::{Key, Section, Unset};
 pub(crate) use overlay::Overlay;
 pub(crate) use paint::Paint;

@@ -74,6 +74,12 @@ mod full_ring_refuses;
 mod gaps_are_told_in_band;
 mod health_monitor;
 #[cfg(feature = "cli")]
+mod examples_map;
+#[cfg(feature = "cli")]
+mod input_corpus;
+#[cfg(feature = "cli")]
+mod input_fidelity;
+#[cfg(feature = "cli")]
 mod input_reader;
 mod metrics_tell_the_ledger;
 mod nobody_is_stormed;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use ::serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::written::Written;
 use crate::event::escape::write_float;
 
 /// The text of the field of this name: a text, or a number or a bool as one; `None` where it is null.
@@ -67,6 +68,10 @@ impl<'de> Visitor<'de> for Text {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        Written.deserialize(deserializer).map(Some)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<Self::Value, A::Error> {

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use ::serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::written::Written;
 use crate::event::details::PAIRWISE_MAX;
 use crate::event::escape::{write_float, write_text};
 
@@ -14,10 +15,18 @@ use crate::event::escape::{write_float, write_text};
 pub(super) const DEPTH_MAX: usize = 64;
 
 /// Appends the value that it reads to `out`. What was appended before an error stays there.
-pub(super) struct JsonValue<'a> {
+pub(crate) struct JsonValue<'a> {
     pub(super) out: &'a mut Vec<u8>,
     /// How many objects and arrays surround the value.
     pub(super) depth: usize,
+}
+
+impl<'a> JsonValue<'a> {
+    /// A value that nothing surrounds.
+    #[cfg(feature = "cli")]
+    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, depth: 0 }
+    }
 }
 
 impl JsonValue<'_> {
@@ -84,6 +93,11 @@ impl<'de> Visitor<'de> for JsonValue<'_> {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.out.extend_from_slice(Written.deserialize(deserializer)?.as_bytes());
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
@@ -157,7 +171,7 @@ impl Visitor<'_> for Key<'_> {
 
 /// The error that names a repeated key.
 #[cold]
-pub(super) fn repeated<E: Error>(key: &str) -> E {
+pub(crate) fn repeated<E: Error>(key: &str) -> E {
     E::custom(format_args!("the key {} is repeated", Quoted(key)))
 }
 

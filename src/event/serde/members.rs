@@ -9,7 +9,7 @@ use super::key::Name;
 use crate::event::{DetailValue, TextBuffer};
 
 /// The details: their members become records. Answers how many there are.
-pub(super) struct Details<'a>(pub(super) &'a mut TextBuffer);
+pub(crate) struct Details<'a>(pub(crate) &'a mut TextBuffer);
 
 impl<'de> DeserializeSeed<'de> for Details<'_> {
     type Value = usize;
@@ -58,6 +58,10 @@ impl<'de> Visitor<'de> for Details<'_> {
         no_object()
     }
 
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, _number: D) -> Result<usize, D::Error> {
+        no_object()
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<usize, A::Error> {
         no_object()
     }
@@ -79,9 +83,9 @@ fn no_object<E: Error>() -> Result<usize, E> {
 }
 
 /// The value of one member, which becomes a record: a text as it is, anything else as finished JSON.
-pub(super) struct Detail<'a> {
-    pub(super) text: &'a mut TextBuffer,
-    pub(super) key: &'a str,
+pub(crate) struct Detail<'a> {
+    pub(crate) text: &'a mut TextBuffer,
+    pub(crate) key: &'a str,
 }
 
 impl Detail<'_> {
@@ -149,6 +153,10 @@ impl<'de> Visitor<'de> for Detail<'_> {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.stream(|value| value.visit_newtype_struct(deserializer))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {

@@ -9,9 +9,14 @@ mod key;
 mod members;
 mod read;
 mod write;
+mod written;
 
 #[cfg(feature = "cli")]
-pub(crate) use read::EventSeed;
+pub(crate) use json::{JsonValue, repeated};
+#[cfg(feature = "cli")]
+pub(crate) use members::{Detail, Details};
+#[cfg(feature = "cli")]
+pub(crate) use read::{EventSeed, repeated_detail};
 
 use super::Field;
 

@@ -1,0 +1,106 @@
+//! Where a field comes from: one of several places, or from no place at all.
+
+use std::borrow::Cow;
+
+use super::pointer::Pointer;
+use super::time::TimeFormat;
+use super::value::text_of;
+use crate::event::{EventId, Timestamp};
+use crate::input::tape::{Item, Kind};
+
+/// One way to come by a value; of several the first that gives one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// What stands there.
+    Pointer(Pointer),
+    /// This.
+    Constant(Box<str>),
+    /// What the value that stands there means.
+    Table { from: Vec<Pointer>, values: Vec<(Box<str>, Box<str>)>, default: Option<Box<str>> },
+    /// The time that stands there.
+    Time { from: Vec<Pointer>, format: TimeFormat },
+    /// One id of several values.
+    Hash(Vec<Pointer>),
+}
+
+impl Choice {
+    /// The text that it gives.
+    pub(super) fn text<'t, N: Item>(&'t self, record: &'t [N]) -> Option<Cow<'t, str>> {
+        match self {
+            Self::Pointer(pointer) => text_of(present(std::slice::from_ref(pointer), record)?.1),
+            Self::Constant(text) => Some(Cow::Borrowed(text)),
+            Self::Table { from, values, default } => {
+                let meant = present(from, record).and_then(|(_, nodes)| meaning(values, nodes));
+                meant.or(default.as_deref()).map(Cow::Borrowed)
+            }
+            Self::Time { .. } | Self::Hash(_) => None,
+        }
+    }
+
+    /// The time that it gives; an error where what stands there is none.
+    pub(super) fn time<N: Item>(&self, record: &[N]) -> Option<Result<Timestamp, String>> {
+        let Self::Time { from, format } = self else { return None };
+        let (pointer, nodes) = present(from, record)?;
+        let time = text_of(nodes).and_then(|text| format.read(&text));
+        Some(time.ok_or_else(|| format!("what is at {pointer} is no {}", format.name())))
+    }
+
+    /// The id that it gives, and its text where it is a foreign one.
+    pub(super) fn id<'t, N: Item>(&'t self, record: &'t [N]) -> Option<(EventId, Option<Cow<'t, str>>)> {
+        let Self::Hash(parts) = self else {
+            // An empty one identifies nothing.
+            let text = self.text(record).filter(|text| !text.is_empty())?;
+            return Some(match EventId::parse(&text) {
+                Ok(id) => (id, None),
+                Err(_) => (EventId::from_foreign(&text), Some(text)),
+            });
+        };
+        let mut parts = parts.iter().map(|pointer| present(std::slice::from_ref(pointer), record));
+        // Without the first, the others are the same in many records.
+        let (_, first) = parts.next().flatten()?;
+        let mut hashed = String::new();
+        for part in std::iter::once(Some(first)).chain(parts.map(|part| part.map(|(_, nodes)| nodes))) {
+            // Its length keeps two values apart from others whose texts only add up to the same.
+            match part.and_then(text_of) {
+                Some(text) => hashed.extend([text.len().to_string().as_str(), ":", &text, ","]),
+                None => hashed.push_str("-,"),
+            }
+        }
+        Some((EventId::from_foreign(&hashed), None))
+    }
+
+    /// All places that it looks at.
+    pub(super) fn places(&self) -> &[Pointer] {
+        match self {
+            Self::Pointer(pointer) => std::slice::from_ref(pointer),
+            Self::Constant(_) => &[],
+            Self::Table { from, .. } | Self::Time { from, .. } | Self::Hash(from) => from,
+        }
+    }
+}
+
+/// The first of these places at which something stands that is not null.
+pub(super) fn present<'p, 't, N: Item>(from: &'p [Pointer], record: &'t [N]) -> Option<(&'p Pointer, &'t [N])> {
+    from.iter().find_map(|pointer| {
+        let nodes = pointer.find(record)?;
+        (!matches!(nodes.first()?.kind(), Kind::Null)).then_some((pointer, nodes))
+    })
+}
+
+/// What a value means by the table; of an array the first element that means something.
+fn meaning<'p, N: Item>(values: &'p [(Box<str>, Box<str>)], nodes: &[N]) -> Option<&'p str> {
+    if let Kind::Array { len, .. } = nodes.first()?.kind() {
+        let mut rest = nodes.get(1..)?;
+        for _ in 0..len {
+            let element = rest.first()?;
+            let is_nested = matches!(element.kind(), Kind::Array { .. } | Kind::Object { .. });
+            if let Some(meaning) = (!is_nested).then(|| meaning(values, rest)).flatten() {
+                return Some(meaning);
+            }
+            rest = rest.get(element.size()..)?;
+        }
+        return None;
+    }
+    let text = text_of(nodes)?;
+    values.iter().find(|(value, _)| **value == *text).map(|(_, meaning)| &**meaning)
+}
