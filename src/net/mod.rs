@@ -5,6 +5,7 @@
 
 mod config;
 mod error;
+mod traffic;
 mod gzip;
 mod retry_after;
 mod head;
@@ -29,5 +30,6 @@ pub use http::{Answer, Http};
 pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
+pub use traffic::Traffic;
 pub use tls::{TlsConfig, TlsVersion};
 pub use url::{BaseUrl, InvalidUrl};

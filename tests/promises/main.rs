@@ -2,6 +2,8 @@
 //! promise. What replaces the logger, counts allocations or looks at the process's own threads, memory or processor time
 //! is a program of its own, beside this folder.
 
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[cfg(feature = "cli")]
 #[path = "../support/hec.rs"]
 mod hec;
@@ -63,6 +65,7 @@ mod gaps_are_told_in_band;
 mod health_monitor;
 #[cfg(feature = "cli")]
 mod input_reader;
+mod metrics_in_a_registry;
 mod metrics_tell_the_ledger;
 mod nobody_is_stormed;
 #[cfg(feature = "cli")]

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::secret::exposure;
 use material::{Material, Sources};
 
+pub(super) use certificate::expiry;
 pub(super) use handshake::{Handshake, Identity};
 pub(super) use material::TlsError;
 pub use settings::{TlsConfig, TlsVersion};
