@@ -24,8 +24,8 @@ use super::resender::Resender;
 use super::ring::Ring;
 use super::witness::Witness;
 
-use super::timing::Timings;
 use super::settings::{ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig, StartError};
+use super::timing::Timings;
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, OpenError, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};

@@ -64,7 +64,8 @@ mod tests {
     fn the_first_event_of_a_thread_is_measured_and_one_in_256_after_it() {
         let timings = Timings::new();
         let emit = || if is_unmeasured() { 0 } else { timings.measure(|| 1) };
-        let measured = std::thread::scope(|scope| scope.spawn(|| (0..1_000).map(|_| emit()).collect::<Vec<_>>()).join());
+        let measured =
+            std::thread::scope(|scope| scope.spawn(|| (0..1_000).map(|_| emit()).collect::<Vec<_>>()).join());
         let measured: Vec<usize> =
             measured.unwrap().iter().enumerate().filter(|(_, times)| **times == 1).map(|(at, _)| at).collect();
         assert_eq!(measured, [0, 256, 512, 768]);

@@ -99,7 +99,11 @@ fn describe(pipeline: &str, siem_type: &str) -> Result<Vec<Desc>, Error> {
 impl Family {
     /// The labels that every sample of the pipeline has.
     fn constant<'a>(&self, pipeline: &'a str, siem_type: &'a str) -> impl Iterator<Item = LabelPair> + use<'a> {
-        let second = if self.name == BUILD_INFO.name { ("version", env!("CARGO_PKG_VERSION")) } else { ("siem_type", siem_type) };
+        let second = if self.name == BUILD_INFO.name {
+            ("version", env!("CARGO_PKG_VERSION"))
+        } else {
+            ("siem_type", siem_type)
+        };
         [("pipeline", pipeline), second].into_iter().map(|(name, value)| label(name, value))
     }
 }

@@ -154,13 +154,9 @@ pub(super) const FAMILIES: &[Family] = &[
     family("siem_health_check_latency_seconds", HISTOGRAM, &[], "How long a health check took.", |reading| {
         distribution(reading.latencies.check.as_ref(), &REQUEST_BOUNDS)
     }),
-    family(
-        "siem_retry_attempts_total",
-        COUNTER,
-        &["operation"],
-        "What was tried again after a failure.",
-        |reading| counters(reading.retries.iter().map(|(operation, times)| ([operation.label().into()], *times))),
-    ),
+    family("siem_retry_attempts_total", COUNTER, &["operation"], "What was tried again after a failure.", |reading| {
+        counters(reading.retries.iter().map(|(operation, times)| ([operation.label().into()], *times)))
+    }),
     family("siem_queue_size", GAUGE, &[], "Events in the queue, not accepted yet.", |reading| {
         gauge(float(reading.snapshot.queue_size as u64))
     }),
@@ -189,13 +185,9 @@ pub(super) const FAMILIES: &[Family] = &[
         "How many of the accepted are audit_gap events of our own, which tell the SIEM what was refused.",
         |reading| counter(reading.snapshot.ledger.gaps),
     ),
-    family(
-        "siem_events_dead_lettered_total",
-        COUNTER,
-        &[],
-        "Events written to the dead letter.",
-        |reading| counter(reading.snapshot.ledger.dead_lettered),
-    ),
+    family("siem_events_dead_lettered_total", COUNTER, &[], "Events written to the dead letter.", |reading| {
+        counter(reading.snapshot.ledger.dead_lettered)
+    }),
     family(
         "siem_events_lost_total",
         COUNTER,
@@ -226,9 +218,7 @@ pub(super) const FAMILIES: &[Family] = &[
         SUMMARY,
         &[],
         "The same, its quantiles over the last minute; sum and count since the start.",
-        |reading| {
-            quantiles(reading.latencies.delivery_last_minute.as_ref(), reading.latencies.delivery.as_ref())
-        },
+        |reading| quantiles(reading.latencies.delivery_last_minute.as_ref(), reading.latencies.delivery.as_ref()),
     ),
     family(
         "siem_delivery_latency_last_minute_max_seconds",
@@ -300,21 +290,13 @@ pub(super) const FAMILIES: &[Family] = &[
         "Time that senders spent in requests; its rate divided by siem_senders is the share of their time.",
         |reading| seconds_total(reading.senders_busy.as_secs_f64()),
     ),
-    family(
-        "siem_worker_cpu_seconds_total",
-        COUNTER,
-        &[],
-        "CPU time of the forwarder's threads.",
-        |reading| seconds_total(reading.snapshot.worker_cpu_time.as_secs_f64()),
-    ),
+    family("siem_worker_cpu_seconds_total", COUNTER, &[], "CPU time of the forwarder's threads.", |reading| {
+        seconds_total(reading.snapshot.worker_cpu_time.as_secs_f64())
+    }),
     // What goes over the wire.
-    family(
-        "siem_body_bytes_total",
-        COUNTER,
-        &[],
-        "Bytes of requests' bodies before compression.",
-        |reading| counter(reading.traffic.body_bytes()),
-    ),
+    family("siem_body_bytes_total", COUNTER, &[], "Bytes of requests' bodies before compression.", |reading| {
+        counter(reading.traffic.body_bytes())
+    }),
     family(
         "siem_sent_bytes_total",
         COUNTER,

@@ -54,7 +54,10 @@ pub(super) fn gauge(number: f64) -> Vec<Measure> {
 
 /// A label value and 1 where it is the present one, for each of them.
 pub(super) fn states(states: impl IntoIterator<Item = (&'static str, bool)>) -> Vec<Measure> {
-    let one = |(state, is_it)| Measure { labels: vec![Cow::Borrowed(state)], value: Value::Gauge(f64::from(u8::from(is_it))) };
+    let one = |(state, is_it)| Measure {
+        labels: vec![Cow::Borrowed(state)],
+        value: Value::Gauge(f64::from(u8::from(is_it))),
+    };
     states.into_iter().map(one).collect()
 }
 

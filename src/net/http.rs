@@ -108,12 +108,7 @@ impl Http {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn counting(
-        traffic: Traffic,
-        base: &BaseUrl,
-        config: &HttpConfig,
-        stop: &Stop,
-    ) -> Result<Self, HttpError> {
+    pub fn counting(traffic: Traffic, base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
         if stop.is_stopped() {
             return Err(HttpError::stopped_before_sending());
         }

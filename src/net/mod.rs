@@ -30,6 +30,6 @@ pub use http::{Answer, Http};
 pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
-pub use traffic::Traffic;
 pub use tls::{TlsConfig, TlsVersion};
+pub use traffic::Traffic;
 pub use url::{BaseUrl, InvalidUrl};

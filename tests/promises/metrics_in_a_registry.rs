@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::{Registry, TextEncoder};
 use siem_forward::ledger::{LostReason, RefusedReason, RegisterError};
@@ -132,25 +132,31 @@ fn every_scrape_under_load_balances_and_the_last_is_what_the_destination_holds()
         .start()
         .unwrap();
     let registry = registered(&forwarder);
-    let (done, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (done, scrapes) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (offered, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let begun = Instant::now();
     let sent = std::thread::scope(|scope| {
         let scraper = scope.spawn(|| {
-            let (mut before, mut scrapes) = (None, 0);
+            let mut before = None;
             while !done.load(Ordering::Relaxed) {
                 let now = scrape(&registry);
                 assert_sound(&now, before.as_ref());
-                (before, scrapes) = (Some(now), scrapes + 1);
+                before = Some(now);
+                scrapes.fetch_add(1, Ordering::Relaxed);
             }
-            scrapes
         });
         let produce = || {
             let (emitter, mut sent) = (forwarder.emitter(), Vec::new());
-            for _ in 0..20_000 {
+            while scrapes.load(Ordering::Relaxed) < 30 && begun.elapsed() < PATIENCE {
+                offered.fetch_add(1, Ordering::Relaxed);
                 let event = AuditEvent::builder(EventType::UserLogin, Severity::High).build();
                 let id = event.id();
                 match emitter.try_send(event) {
                     Ok(()) => sent.push(id),
-                    Err(_) => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                    Err(_) => {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        std::thread::yield_now();
+                    }
                 }
             }
             sent
@@ -159,7 +165,8 @@ fn every_scrape_under_load_balances_and_the_last_is_what_the_destination_holds()
         let sent: Vec<_> = producers.into_iter().flat_map(|producer| producer.join().unwrap()).collect();
         forwarder.drain(PATIENCE);
         done.store(true, Ordering::Relaxed);
-        assert!(scraper.join().unwrap() > 10);
+        scraper.join().unwrap();
+        assert!(scrapes.load(Ordering::Relaxed) >= 30);
         sent
     });
     let (report, last) = (forwarder.drain(PATIENCE), scrape(&registry));
@@ -187,8 +194,9 @@ fn every_scrape_under_load_balances_and_the_last_is_what_the_destination_holds()
     assert_eq!(last.sum("siem_oldest_undelivered_age_seconds", &[]), 0.0);
     // Each batch that left a batcher held what was accepted.
     assert_eq!(last.sum("siem_flushed_batch_events_sum", &[]), last.sum("siem_events_accepted_total", &[]));
-    // Three threads of 20,000 events.
-    assert!((3 * 60..=3 * 79).contains(&of("siem_emit_latency_seconds_count")), "{last:?}");
+    // Of three threads the first event, and one in 256 after it.
+    let measured = of("siem_emit_latency_seconds_count");
+    assert!((1..=offered.into_inner() as u64 / 256 + 3).contains(&measured), "{measured}");
 }
 
 #[test]
@@ -201,7 +209,11 @@ fn two_forwarders_stand_side_by_side_and_one_of_the_same_name_is_told_so() {
     logins.register(&registry).unwrap();
     support::send(&payments.emitter(), 3);
     support::send(&logins.emitter(), 5);
-    for same in [&payments, &logins, &support::builder(siem::from_fn("else", |_| Verdict::Accept)).name("payments").start().unwrap()] {
+    for same in [
+        &payments,
+        &logins,
+        &support::builder(siem::from_fn("else", |_| Verdict::Accept)).name("payments").start().unwrap(),
+    ] {
         let error = same.register(&registry).unwrap_err();
         assert!(matches!(error, RegisterError::NameTaken { .. }), "{error}");
         assert!(error.to_string().contains("already: give each forwarder a name of its own"), "{error}");
@@ -238,7 +250,7 @@ fn the_oldest_event_grows_older_until_it_has_a_fate() {
     let age = || scrape(&registry).sum("siem_oldest_undelivered_age_seconds", &[]);
     let emitter = forwarder.emitter();
     assert_eq!(age(), 0.0);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     // In the batch that is being filled; then on the wire, in the hand-over, in the batcher's hands and in the ring.
     let mut sent = support::send(&emitter, 1);
     support::until(|| age() > 0.05);

@@ -23,8 +23,25 @@ pub struct Scrape {
 
 /// Abbreviations and units that are no base units: a name that holds one as a word says its unit wrong.
 const FORBIDDEN_WORDS: [&str; 19] = [
-    "ms", "milliseconds", "us", "microseconds", "ns", "nanoseconds", "minutes", "hours", "days", "sec", "secs", "kb",
-    "kilobytes", "mb", "megabytes", "percent", "gauge", "counter", "histogram",
+    "ms",
+    "milliseconds",
+    "us",
+    "microseconds",
+    "ns",
+    "nanoseconds",
+    "minutes",
+    "hours",
+    "days",
+    "sec",
+    "secs",
+    "kb",
+    "kilobytes",
+    "mb",
+    "megabytes",
+    "percent",
+    "gauge",
+    "counter",
+    "histogram",
 ];
 
 impl Scrape {
@@ -79,7 +96,8 @@ impl Scrape {
     /// Every family has a sample, and a histogram's buckets add up.
     fn assert_complete(&self) {
         for (family, kind) in &self.kinds {
-            let name = if kind == "histogram" || kind == "summary" { format!("{family}_count") } else { family.clone() };
+            let name =
+                if kind == "histogram" || kind == "summary" { format!("{family}_count") } else { family.clone() };
             let counts: Vec<_> = self.of(&name).collect();
             assert!(!counts.is_empty(), "{family} has no sample");
             if kind != "histogram" {
@@ -162,7 +180,10 @@ fn read_labels(text: &str) -> Labels {
 
 /// What promtool says of a name.
 fn assert_named_well(name: &str, kind: &str) {
-    assert!(name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'), "{name}");
+    assert!(
+        name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'),
+        "{name}"
+    );
     assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
     assert!(!["_count", "_sum", "_bucket", "_info_total"].iter().any(|suffix| name.ends_with(suffix)), "{name}");
     for word in FORBIDDEN_WORDS {

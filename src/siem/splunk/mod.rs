@@ -87,7 +87,15 @@ impl Splunk {
 
     fn of(url: BaseUrl, token: Token) -> Self {
         let envelope = Envelope::of_this_machine();
-        Self { url, token, http: HttpConfig::default(), envelope, ack: false, doubted: AtomicBool::new(false), traffic: Traffic::default() }
+        Self {
+            url,
+            token,
+            http: HttpConfig::default(),
+            envelope,
+            ack: false,
+            doubted: AtomicBool::new(false),
+            traffic: Traffic::default(),
+        }
     }
 
     /// The index, which the token must allow. Default, and where empty: the token's own.
