@@ -4,6 +4,8 @@
 //! with its line. The only `match` on a destination's type stands here. Used by `run`, once at start; nothing is started
 //! and nothing is opened before all of it has been read.
 
+mod metrics;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +13,13 @@ use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::siem::Splunk;
 use crate::table::{Problems, Table};
 
+pub(crate) use metrics::MetricsConfig;
+
 /// Everything that a file says.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) input: InputConfig,
+    pub(crate) metrics: MetricsConfig,
     pub(crate) pipeline: PipelineConfig,
 }
 
@@ -70,10 +75,11 @@ impl Config {
     fn read(text: &str, problems: &mut Problems) -> Option<Self> {
         let mut root = Table::parse(text, problems)?;
         let input = InputConfig::read(&mut root, problems);
+        let metrics = MetricsConfig::read(&mut root, problems);
         root.require("siem", "a pipeline: [siem.splunk] with type, url, token and dead_letter", problems);
         let pipeline = root.take_table("siem", problems).and_then(|siem| PipelineConfig::read(siem, problems));
         root.finish(problems);
-        Some(Self { input, pipeline: pipeline? })
+        Some(Self { input, metrics, pipeline: pipeline? })
     }
 }
 

@@ -8,6 +8,7 @@ mod control;
 mod dead_letter;
 mod demo;
 mod draining;
+mod exporter;
 mod failure;
 mod feed;
 mod figures;

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::control::Control;
 use super::draining::Draining;
+use super::exporter::Exporter;
 use super::failure::Failure;
 use super::feed::{Fed, Feed};
 use super::figures::{count, counted};
@@ -59,6 +60,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
     warn_if_full(config.pipeline.siem.dead_letter.as_ref());
+    let exporter = config.metrics.listen.map(Exporter::bind).transpose()?;
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
     let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
@@ -67,6 +69,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
     let name = config.pipeline.name.clone();
     let forwarder = config.pipeline.builder().start()?;
+    if let Some(exporter) = exporter {
+        exporter.serve(&forwarder)?;
+    }
     let feed = Feed::new(reader, rejected_file, &forwarder);
     let begun = Instant::now();
     let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended);

@@ -38,6 +38,8 @@ mod cli_dead_letter;
 #[cfg(feature = "cli")]
 mod cli_demo;
 #[cfg(feature = "cli")]
+mod cli_metrics;
+#[cfg(feature = "cli")]
 mod cli_overflow;
 #[cfg(feature = "cli")]
 mod cli_receive;
