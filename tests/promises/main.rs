@@ -68,6 +68,8 @@ mod health_monitor;
 #[cfg(feature = "cli")]
 mod input_reader;
 mod metrics_in_a_registry;
+#[cfg(all(feature = "cli", unix))]
+mod metrics_of_the_wire;
 mod metrics_tell_the_ledger;
 mod nobody_is_stormed;
 #[cfg(feature = "cli")]

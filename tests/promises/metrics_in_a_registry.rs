@@ -1,6 +1,7 @@
 //! A forwarder in a Prometheus registry: every family is there from the first scrape, no scrape shows more fates than
 //! events, and at rest the counters are what the destination holds.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::float_cmp, reason = "Prometheus has floats only: these are whole numbers")]
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -151,12 +152,11 @@ fn every_scrape_under_load_balances_and_the_last_is_what_the_destination_holds()
                 offered.fetch_add(1, Ordering::Relaxed);
                 let event = AuditEvent::builder(EventType::UserLogin, Severity::High).build();
                 let id = event.id();
-                match emitter.try_send(event) {
-                    Ok(()) => sent.push(id),
-                    Err(_) => {
-                        refused.fetch_add(1, Ordering::Relaxed);
-                        std::thread::yield_now();
-                    }
+                if emitter.try_send(event).is_ok() {
+                    sent.push(id);
+                } else {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                    std::thread::yield_now();
                 }
             }
             sent
