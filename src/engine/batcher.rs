@@ -128,8 +128,7 @@ impl<S: Siem> Batcher<'_, S> {
         }
         let mut events = 0;
         let mut closed = false;
-        // What is in the ring now, or comes, was created after the last one that came out, or has been handed in since.
-        let mut oldest = monotonic();
+        let mut newest = 0;
         while events < CHUNK {
             // Asked at every event: a slow destination's chunk can last longer than a drain may.
             let closing = gate.ring.is_closed();
@@ -143,7 +142,7 @@ impl<S: Siem> Batcher<'_, S> {
             };
             events += 1;
             if events == CHUNK {
-                oldest = event.created;
+                newest = event.created;
             }
             self.take(open, event);
         }
@@ -155,7 +154,8 @@ impl<S: Siem> Batcher<'_, S> {
         if !open.batch.is_empty() && (closed || age() >= limits.batch_timeout_nanos) {
             self.hand_over(open, None, if closed { FlushCause::Drain } else { FlushCause::Age });
         }
-        self.tell(open, oldest);
+        // What the ring holds now was created after the last one that came out of it, or, where it was empty, comes now.
+        self.tell(open, if events == CHUNK { newest } else { monotonic() });
         if closed { Turn::Finished } else { Turn::Took(events) }
     }
 

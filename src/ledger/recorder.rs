@@ -55,9 +55,19 @@ impl Recorder {
     /// Records these, all of which ended at `now` in monotonic nanoseconds.
     pub(crate) fn record(&mut self, now: u64, latencies: impl Iterator<Item = u64>) {
         let Some(histogram) = self.present(now) else { return };
+        // The events of a batch took almost the same time: those that the histogram does not tell apart are added together.
+        let mut alike = 0..0;
+        let mut times = 0;
         for nanos in latencies {
-            histogram.saturating_record(nanos.max(1));
+            let nanos = nanos.clamp(1, NANOS_MAX);
+            if !alike.contains(&nanos) {
+                histogram.saturating_record_n(alike.start, times);
+                alike = histogram.lowest_equivalent(nanos)..histogram.next_non_equivalent(nanos);
+                times = 0;
+            }
+            times += 1;
         }
+        histogram.saturating_record_n(alike.start, times);
     }
 
     /// The window of this moment. A moment before the present window counts as in it: threads read the clock each for
@@ -137,6 +147,18 @@ mod tests {
         recorder.record(2_000 * SECOND, [SECOND].into_iter());
         recorder.record(1_995 * SECOND, [SECOND].into_iter());
         assert_eq!((last_minute(&recorder, 2_000 * SECOND), all(&recorder).0), (2, 402));
+    }
+
+    #[test]
+    fn latencies_that_are_added_together_are_those_that_were_recorded() {
+        let latencies: Vec<u64> = (0..5_000).map(|index| 1_000_000 + index * 331 % 90_000 + index / 1_000).collect();
+        let (mut recorder, mut one_by_one) = (Recorder::new(), histogram().unwrap());
+        recorder.record(0, latencies.iter().copied());
+        latencies.iter().for_each(|nanos| one_by_one.record(*nanos).unwrap());
+        recorder.record(0, std::iter::empty());
+        let mut together = histogram();
+        recorder.add_all(&mut together);
+        assert_eq!(together.unwrap(), one_by_one);
     }
 
     #[test]

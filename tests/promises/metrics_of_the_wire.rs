@@ -7,7 +7,7 @@ use siem_forward::net::{Compression, Http, HttpConfig, Resolver, Stop, Traffic};
 use crate::tls::{Authority, BOTH, Front, Kind, Pems, server};
 
 /// When the certificates of `rcgen` expire that say nothing of it.
-const YEAR_4096: i64 = 67_090_204_800;
+const YEAR_4096: i64 = 67_090_118_400;
 
 fn client(traffic: &Traffic, url: &str, config: &HttpConfig) -> Http {
     Http::counting(traffic.clone(), &url.parse().unwrap(), config, &Stop::new()).unwrap()
