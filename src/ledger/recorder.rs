@@ -154,7 +154,9 @@ mod tests {
         let latencies: Vec<u64> = (0..5_000).map(|index| 1_000_000 + index * 331 % 90_000 + index / 1_000).collect();
         let (mut recorder, mut one_by_one) = (Recorder::new(), histogram().unwrap());
         recorder.record(0, latencies.iter().copied());
-        latencies.iter().for_each(|nanos| one_by_one.record(*nanos).unwrap());
+        for nanos in &latencies {
+            one_by_one.record(*nanos).unwrap();
+        }
         recorder.record(0, std::iter::empty());
         let mut together = histogram();
         recorder.add_all(&mut together);
