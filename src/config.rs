@@ -5,6 +5,7 @@
 //! and nothing is opened before all of it has been read.
 
 mod keys;
+mod metrics;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,15 +19,18 @@ use crate::net::{BaseUrl, HttpConfig};
 use crate::siem::{FormatError, Siem, Splunk};
 use crate::table::{Overlay, Problems, Secrets, Table};
 
-pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, input};
+pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, general};
 
 /// A configuration is a few KB; something else was named by mistake.
 const BYTES_MAX: u64 = 256 * 1024;
+
+pub(crate) use metrics::MetricsConfig;
 
 /// Everything that a file says.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) input: InputConfig,
+    pub(crate) metrics: MetricsConfig,
     pub(crate) pipeline: PipelineConfig,
 }
 
@@ -105,12 +109,13 @@ impl Config {
 
     fn read(overlay: &Overlay, problems: &mut Problems) -> Option<Self> {
         let mut root = Table::parse_with(overlay, problems)?;
+        let metrics = MetricsConfig::read(&mut root, problems);
         root.require("siem", "a pipeline: [siem.splunk] with type, url, token and dead_letter", problems);
         let pipeline = root.take_table("siem", problems).and_then(|siem| PipelineConfig::read(siem, problems));
         let dead_letter = pipeline.as_ref().and_then(|pipeline| pipeline.siem.dead_letter.as_ref());
         let input = InputConfig::read(&mut root, dead_letter.map(|letter| letter.path.as_path()), problems);
         root.finish(problems);
-        Some(Self { input, pipeline: pipeline? })
+        Some(Self { input, metrics, pipeline: pipeline? })
     }
 }
 

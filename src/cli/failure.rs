@@ -1,6 +1,7 @@
 //! Why a command could not do its work.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use crate::config::ConfigError;
 use crate::dead_letter::LockError;
 use crate::engine::StartError;
 use crate::input::OpenError;
+use crate::ledger::RegisterError;
 use crate::siem::SplunkError;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,12 @@ pub(crate) enum Failure {
     Splunk(#[from] SplunkError),
     #[error("the receiver cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
+    #[error(
+        "[metrics] listen: {address} cannot be listened on, nothing was started: {source}; choose another port, or end what has it"
+    )]
+    Metrics { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Register(#[from] RegisterError),
     #[error("{} cannot be opened: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("{} cannot be replayed: {source}", path.display())]

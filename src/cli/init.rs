@@ -7,7 +7,7 @@ use clap::{Args, builder::PossibleValue};
 
 use super::failure::Failure;
 use super::print;
-use crate::config::{Chapter, DESTINATIONS, DestinationKeys, input};
+use crate::config::{Chapter, DESTINATIONS, DestinationKeys, general};
 use crate::table::{Key, Unset};
 
 /// Comments are folded at this width.
@@ -54,7 +54,9 @@ fn configuration(destination: &DestinationKeys) -> String {
          # A key with a # directly before it stands at its default, or shows how it is written.\n",
     );
     write_chapter(&destination.chapter(), &mut text);
-    write_chapter(&input(), &mut text);
+    for chapter in general() {
+        write_chapter(&chapter, &mut text);
+    }
     text
 }
 

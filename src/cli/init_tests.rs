@@ -39,7 +39,8 @@ fn splunk() -> &'static DestinationKeys {
 
 /// Every key, with the table that it stands in.
 fn keys() -> Vec<(&'static str, &'static Key)> {
-    let chapters = [splunk().chapter(), input()];
+    let mut chapters = vec![splunk().chapter()];
+    chapters.extend(general());
     let sections = chapters.iter().flat_map(|chapter| chapter.sections.iter().map(|section| (chapter.table, section)));
     sections.flat_map(|(table, Section { keys, .. })| keys.iter().map(move |key| (table, key))).collect()
 }

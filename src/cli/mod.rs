@@ -11,6 +11,7 @@ mod dead_letter;
 mod demo;
 mod draining;
 mod dry_run;
+mod exporter;
 mod failure;
 mod feed;
 mod figures;

@@ -12,6 +12,7 @@ use super::config_file::ConfigFile;
 use super::control::Control;
 use super::draining::Draining;
 use super::dry_run::{Form, dry_run};
+use super::exporter::Exporter;
 use super::failure::Failure;
 use super::feed::{Fed, Feed, Seen, Strictness};
 use super::figures::{count, counted};
@@ -74,6 +75,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         return Err(Failure::Disabled { pipeline: config.pipeline.name });
     }
     warn_if_full(config.pipeline.siem.dead_letter.as_ref());
+    let exporter = config.metrics.listen.map(Exporter::bind).transpose()?;
     let ended = Ended::watch()?;
     let control = Control::new(config.pipeline.siem.drain_timeout);
     let reader = arguments.reader(&config, &control)?;
@@ -81,6 +83,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
     let name = config.pipeline.name.clone();
     let forwarder = config.pipeline.builder().start()?;
+    if let Some(exporter) = exporter {
+        exporter.serve(&forwarder)?;
+    }
     let feed = Feed::new(reader, rejected_file, &forwarder).strictness(arguments.strictness());
     let begun = Instant::now();
     let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended);

@@ -1,5 +1,6 @@
 //! All keys of the configuration, in words: what the rooms say of theirs, put together.
 
+use super::MetricsConfig;
 use crate::engine::SiemConfig;
 use crate::net::{HttpConfig, TlsConfig};
 use crate::siem::Splunk;
@@ -89,9 +90,12 @@ const INPUT: Section = Section {
     ],
 };
 
-/// The table `[input]`.
-pub(crate) fn input() -> Chapter {
-    Chapter { table: "input", sections: vec![INPUT, MAP] }
+/// The tables beside the pipelines.
+pub(crate) fn general() -> [Chapter; 2] {
+    [
+        Chapter { table: "input", sections: vec![INPUT, MAP] },
+        Chapter { table: "metrics", sections: vec![MetricsConfig::KEYS] },
+    ]
 }
 
 impl DestinationKeys {

@@ -16,6 +16,7 @@ use super::pipeline::Pipeline;
 use crate::batch::{Batch, Mark, Shape};
 use crate::dead_letter::Attempts;
 use crate::event::{AuditEvent, monotonic};
+use crate::ledger::{FlushCause, Intake};
 use crate::siem::{Cause, CauseKind, FormatError, Siem};
 
 /// Events between two looks at the clock and at the broadcasts.
@@ -43,6 +44,7 @@ pub(crate) struct BatcherSeat {
     /// that both could book, so that each event is booked by one of them.
     pub(crate) abandoned: Mutex<bool>,
     pub(crate) cpu: Arc<AtomicU64>,
+    pub(crate) intake: Arc<Intake>,
 }
 
 /// When a batch is full, and how long a batcher sleeps.
@@ -119,12 +121,14 @@ impl<S: Siem> Batcher<'_, S> {
         let open = &mut *open;
         if pipeline.stop.is_stopped() {
             self.tell_gap(open, true);
-            self.hand_over(open, None);
+            self.hand_over(open, None, FlushCause::Drain);
             self.seat.bury_queued();
+            self.tell(open, monotonic());
             return Turn::Finished;
         }
         let mut events = 0;
         let mut closed = false;
+        let mut newest = 0;
         while events < CHUNK {
             // Asked at every event: a slow destination's chunk can last longer than a drain may.
             let closing = gate.ring.is_closed();
@@ -137,18 +141,32 @@ impl<S: Siem> Batcher<'_, S> {
                 break;
             };
             events += 1;
+            if events == CHUNK {
+                newest = event.created;
+            }
             self.take(open, event);
         }
         if events < CHUNK {
             gate.pool.make_good(gate.ring.len());
         }
         self.tell_gap(open, closed);
-        pipeline.books.open_batch(open.batch.len());
         let age = || monotonic().saturating_sub(open.since);
         if !open.batch.is_empty() && (closed || age() >= limits.batch_timeout_nanos) {
-            self.hand_over(open, None);
+            self.hand_over(open, None, if closed { FlushCause::Drain } else { FlushCause::Age });
         }
+        // What the ring holds now was created after the last one that came out of it, or, where it was empty, comes now.
+        self.tell(open, if events == CHUNK { newest } else { monotonic() });
         if closed { Turn::Finished } else { Turn::Took(events) }
+    }
+
+    /// Tells what is here, and what was measured at the gate.
+    fn tell(&self, open: &Open, oldest_queued: u64) {
+        let BatcherSeat { gate, intake, .. } = self.seat;
+        let open_since = open.batch.marks().first().map_or(u64::MAX, |mark| mark.created);
+        intake.holds(open.batch.len(), oldest_queued.min(open_since));
+        if !gate.timings.is_empty() {
+            intake.emitted(monotonic(), gate.timings.take());
+        }
     }
 
     /// The next event of a ring that closes, unless drain closes it in our place.
@@ -205,11 +223,11 @@ impl<S: Siem> Batcher<'_, S> {
         if open.batch.body().len() + shape.suffix.len() > batch_bytes_max && open.batch.len() > 1 {
             let mut next = self.fresh_batch();
             open.batch.move_last_to(&mut next);
-            self.hand_over(open, Some(next));
+            self.hand_over(open, Some(next), FlushCause::Bytes);
             open.since = monotonic();
         }
         if open.batch.len() >= batch_size {
-            self.hand_over(open, None);
+            self.hand_over(open, None, FlushCause::Count);
         }
     }
 
@@ -227,13 +245,14 @@ impl<S: Siem> Batcher<'_, S> {
     }
 
     /// Hands the open batch to the senders, and waits for one as long as nothing stops it.
-    fn hand_over(&self, open: &mut Open, next: Option<Batch>) {
+    fn hand_over(&self, open: &mut Open, next: Option<Batch>, cause: FlushCause) {
         if open.batch.is_empty() {
             return;
         }
         let next = next.unwrap_or_else(|| self.fresh_batch());
         let mut batch = std::mem::replace(&mut open.batch, next);
         batch.seal();
+        self.seat.pipeline.books.flushed(cause, batch.len());
         let mut left = Some(batch);
         while let Some(batch) = left.take() {
             self.seat.unless_abandoned(|| left = self.offer(batch));

@@ -29,6 +29,7 @@ use super::witness::Witness;
 use super::settings::{
     ConnectionConfig, DeadLetterConfig, HealthConfig, POOL_BUFFERS_MAX, Pin, SiemConfig, StartError,
 };
+use super::timing::Timings;
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, OpenError, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
@@ -299,6 +300,7 @@ impl Forwarder {
                 connection: self.config.connection,
                 latency: self.pipeline.books.sender_latency(),
                 cpu: self.pipeline.books.worker_cpu(),
+                busy: self.pipeline.books.sender_busy(),
             };
             let core = self.config.pin.senders.get(index).copied();
             let destination = Arc::clone(&self.destination);
@@ -335,6 +337,7 @@ impl Forwarder {
                 accepted: self.pipeline.books.batcher_accepted(),
                 abandoned: Mutex::new(false),
                 cpu: self.pipeline.books.worker_cpu(),
+                intake: self.pipeline.books.intake(),
             };
             let core = self.config.pin.batchers.get(index).copied();
             let destination = Arc::clone(&self.destination);
@@ -384,6 +387,7 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
         }
         Gate {
             ring,
+            timings: Timings::new(),
             pool: Pool::filled(slots.min(POOL_BUFFERS_MAX / rings)),
             pipeline: Arc::clone(pipeline),
             bytes: Arc::clone(&bytes),

@@ -14,7 +14,7 @@ use super::sender;
 use crate::batch::Shape;
 #[cfg(feature = "cli")]
 use crate::event::AuditEvent;
-use crate::net::Stop;
+use crate::net::{Stop, Traffic};
 #[cfg(feature = "cli")]
 use crate::siem::{FormatError, Verdict};
 use crate::siem::{Health, Siem};
@@ -29,6 +29,7 @@ pub(crate) trait Destination: Send + Sync {
     fn shape(&self) -> Shape;
     fn request_timeout(&self) -> Duration;
     fn prepare(&self) -> Result<(), String>;
+    fn traffic(&self) -> Option<&Traffic>;
     /// The batcher's loop; returns when it is done.
     fn batch(&self, seat: &BatcherSeat, handover: Sender<Parcel>);
     /// The sender's loop; returns when it is done.
@@ -64,6 +65,10 @@ impl<S: Siem> Destination for S {
 
     fn prepare(&self) -> Result<(), String> {
         Siem::prepare(self)
+    }
+
+    fn traffic(&self) -> Option<&Traffic> {
+        Siem::traffic(self)
     }
 
     fn batch(&self, seat: &BatcherSeat, handover: Sender<Parcel>) {

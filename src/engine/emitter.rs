@@ -13,6 +13,7 @@ use crossbeam_utils::{Backoff, CachePadded};
 use super::pipeline::Pipeline;
 use super::refused::Refused;
 use super::ring::Ring;
+use super::timing::{Timings, is_unmeasured};
 #[cfg(feature = "cli")]
 use crate::event::TextBuffer;
 use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, Timestamp, now};
@@ -35,6 +36,7 @@ pub(crate) fn mark_worker() {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) ring: Ring<ArrayQueue<Option<AuditEvent>>>,
+    pub(crate) timings: Timings,
     pub(crate) pool: Pool,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) bytes: Arc<QueueBytes>,
@@ -52,8 +54,9 @@ impl Gate {
     #[inline]
     fn push(&self, event: AuditEvent) -> Result<(), Refused> {
         let usual = event.text.capacity() <= Pool::BUFFER_BYTES && event.text.len() <= self.event_bytes_max;
-        if !usual || IS_WORKER.get() || self.started_in.has_forked() {
-            return self.push_unusual(event);
+        // A worker's events are never among the unmeasured.
+        if !is_unmeasured() || !usual || self.started_in.has_forked() {
+            return self.push_seldom(event);
         }
         if let Some(admission) = &self.admission {
             return self.push_if_admitted(admission, event);
@@ -74,11 +77,16 @@ impl Gate {
         self.ring.try_push(event).map_err(|event| self.no_room(event))
     }
 
+    /// One of those that are measured, or an unusual one.
     #[cold]
-    fn push_unusual(&self, event: AuditEvent) -> Result<(), Refused> {
+    fn push_seldom(&self, event: AuditEvent) -> Result<(), Refused> {
         if IS_WORKER.get() {
             return Err(Refused::OwnThread(event));
         }
+        self.timings.measure(|| self.push_unusual(event))
+    }
+
+    fn push_unusual(&self, event: AuditEvent) -> Result<(), Refused> {
         if self.started_in.has_forked() {
             return Err(Refused::Forked(event));
         }
@@ -92,6 +100,9 @@ impl Gate {
         }
         if admission.is_some_and(|admission| admission.sheds(event.severity, &self.ring)) {
             return Err(self.no_room_for(event));
+        }
+        if capacity <= Pool::BUFFER_BYTES {
+            return self.ring.try_push(event).map_err(|event| self.no_room(event));
         }
         // Above 1 KB: bytes that the pool's memory does not cover.
         let limit = admission.and_then(|admission| admission.bytes_limit(event.severity, self.bytes.max));

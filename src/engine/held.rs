@@ -14,7 +14,7 @@ use super::pipeline::{Pipeline, nanos};
 use super::settings::ConnectionConfig;
 use crate::batch::{Batch, Mark};
 use crate::event::{monotonic, random_unit};
-use crate::ledger::Latency;
+use crate::ledger::{Busy, Latency};
 use crate::policy::{BreakerState, Permit};
 use crate::siem::{Cause, CauseKind, Ticket, Verdict};
 
@@ -37,6 +37,7 @@ pub(crate) struct SenderSeat {
     pub(crate) connection: ConnectionConfig,
     pub(crate) latency: Arc<Mutex<Latency>>,
     pub(crate) cpu: Arc<AtomicU64>,
+    pub(crate) busy: Arc<Busy>,
 }
 
 /// What a sender owes a fate: drain takes it from under a hanging one. Whoever takes a parcel out books it.
@@ -245,7 +246,7 @@ impl SenderSeat {
             held.reconnect_at = 0;
         }
         self.tell_breakers(&parcel, permit, connect, &verdict, started, now);
-        self.latency.lock().attempted(now.saturating_sub(started));
+        self.latency.lock().attempted(now, now.saturating_sub(started));
         // Released before the parcel is settled, so that the batch's memory can be used again.
         drop(batch);
         let moment = Moment { started, now, random: random_unit() };
@@ -293,10 +294,8 @@ impl SenderSeat {
             }
             verdict => {
                 if verdict == Verdict::Accept {
-                    let mut latency = self.latency.lock();
-                    for mark in parcel.batch.marks() {
-                        latency.delivered(moment.now.saturating_sub(mark.created));
-                    }
+                    let created = parcel.batch.marks().iter().map(|mark| mark.created);
+                    self.latency.lock().delivered(moment.now, created);
                 }
                 if let Some(spare) = self.outcome(&mut held.waiting, moment).settle(parcel, verdict) {
                     // A full list frees it.

@@ -2,13 +2,14 @@
 //!
 //! Read it in this order: `ring` and `emitter` (the caller's side), `batcher` and `gap`, `parcel` and `outcome` (a batch
 //! on its way, and what becomes of it), `held` and `sender` (who sends it), `monitor`, `forwarder` (who owns the threads
-//! and drains them); `resender` and `witness` (a replay: what was encoded before, sent again).
+//! and drains them); `timing` and `exposed` (what is measured, and shown); `resender` and `witness` (a replay: what was encoded before, sent again).
 
 mod batcher;
 mod builder;
 mod cores;
 mod destination;
 mod emitter;
+mod exposed;
 mod forwarder;
 mod gap;
 mod held;
@@ -28,6 +29,7 @@ mod resender;
 mod ring;
 mod sender;
 mod settings;
+mod timing;
 #[cfg(feature = "cli")]
 mod trial;
 mod vitals;

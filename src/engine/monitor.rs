@@ -9,6 +9,7 @@ use crossbeam_channel::select;
 use super::pipeline::{Pipeline, nanos};
 use super::settings::HealthConfig;
 use crate::event::monotonic;
+use crate::ledger::Operation;
 use crate::policy::Permit;
 use crate::siem::{Health, Siem, Verdict};
 
@@ -25,6 +26,7 @@ pub(crate) struct MonitorSeat {
 /// Runs until draining begins. It checks one after the other: never more than one is outstanding.
 pub(crate) fn run<S: Siem>(siem: &S, seat: &MonitorSeat) {
     let mut connection = None;
+    let mut has_failed = false;
     loop {
         let permit = match &connection {
             Some(_) => None,
@@ -33,6 +35,9 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &MonitorSeat) {
                 None => return,
             },
         };
+        if has_failed {
+            seat.pipeline.books.retry(Operation::HealthCheck);
+        }
         let begun = monotonic();
         let checked = catch_unwind(AssertUnwindSafe(|| check(siem, seat, &mut connection)));
         let health = checked.unwrap_or_else(|_| {
@@ -49,7 +54,8 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &MonitorSeat) {
             Some(permit) => permit.failed(Duration::from_nanos(now), "health_check"),
             None => {}
         }
-        if !health.healthy {
+        has_failed = !health.healthy;
+        if has_failed {
             // A new one asks for the address again; one that panics when dropped must not end this thread.
             drop(catch_unwind(AssertUnwindSafe(|| connection = None)));
         }

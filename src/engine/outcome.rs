@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::parcel::{Fate, Parcel};
 use super::pipeline::{Pipeline, nanos};
 use crate::batch::Mark;
+use crate::ledger::Operation;
 use crate::policy::{Circumstances, Step, step};
 use crate::siem::{Cause, CauseKind, Partial, Verdict};
 
@@ -18,6 +19,8 @@ const PARTS_MAX: usize = WAITING_MAX + 12;
 enum ForEvidence {
     MayHalve,
     MustWait,
+    /// It was taken, and nothing says that it is held.
+    Unacknowledged,
 }
 
 /// When a verdict came, and what chance says.
@@ -67,7 +70,7 @@ impl Outcome<'_> {
     /// Sends again what was taken and, for all that is known, is not held. Not cut for evidence: many may come back at once,
     /// of which none was refused.
     pub(crate) fn again(&mut self, parcel: Parcel, cause: Cause) {
-        self.failed(parcel, None, cause, ForEvidence::MustWait);
+        self.failed(parcel, None, cause, ForEvidence::Unacknowledged);
     }
 
     fn partial(&mut self, parcel: Parcel, partial: Partial) {
@@ -154,7 +157,7 @@ impl Outcome<'_> {
             Step::HalveForEvidence => return self.waiting.extend(parcel.halve()),
             Step::Halve | Step::GiveUp => return parcel.bury(cause),
         }
-        self.pipeline.books.retry();
+        self.pipeline.books.retry(again(for_evidence, &cause));
         parcel.history.due = now.saturating_add(wait);
         // That we are stopping is no reason; what the destination said before is.
         if parcel.history.cause.is_none() || !self.pipeline.stop.is_stopped() {
@@ -173,6 +176,15 @@ impl Outcome<'_> {
     fn is_full_with(&self, parcel: &Parcel) -> bool {
         let is_among = self.waiting.iter().any(|waiting| waiting.is_of_family(parcel));
         families(self.waiting) + usize::from(!is_among) >= WAITING_MAX
+    }
+}
+
+/// What is done again after this failure.
+fn again(for_evidence: ForEvidence, cause: &Cause) -> Operation {
+    match for_evidence {
+        ForEvidence::Unacknowledged => Operation::Ack,
+        ForEvidence::MayHalve | ForEvidence::MustWait if cause.is_no_connection() => Operation::Connect,
+        ForEvidence::MayHalve | ForEvidence::MustWait => Operation::SendBatch,
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Parcel {
     pub(crate) batch: Arc<Batch>,
     pub(crate) history: History,
     pipeline: Arc<Pipeline>,
+    /// When the oldest of its events was created: known to the books as long as it lives.
+    created: u64,
     settled: bool,
 }
 
@@ -52,7 +54,14 @@ impl Parcel {
             cause: None,
             cuts_left: Arc::new(AtomicU32::new(cut_budget(batch.len()))),
         };
-        Self { batch: Arc::new(batch), history, pipeline, settled: false }
+        Self::begin(batch, history, pipeline)
+    }
+
+    fn begin(batch: Batch, history: History, pipeline: Arc<Pipeline>) -> Self {
+        // An empty one, of which there are parts, is the youngest of all.
+        let created = batch.marks().iter().map(|mark| mark.created).min().unwrap_or(u64::MAX);
+        pipeline.books.ages.enter(created);
+        Self { batch: Arc::new(batch), history, pipeline, created, settled: false }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -157,7 +166,7 @@ impl Parcel {
     /// A part inherits the family and what is known, and starts counting anew.
     fn part(&self, batch: Batch) -> Self {
         let history = History { attempts: 0, charged: 0, due: 0, ..self.history.clone() };
-        Self { batch: Arc::new(batch), history, pipeline: Arc::clone(&self.pipeline), settled: false }
+        Self::begin(batch, history, Arc::clone(&self.pipeline))
     }
 
     fn attempts(&self, cause: Cause) -> Attempts {
@@ -188,6 +197,7 @@ pub(crate) fn undelivered(last: Option<&Cause>) -> Cause {
 
 impl Drop for Parcel {
     fn drop(&mut self) {
+        self.pipeline.books.ages.leave(self.created);
         if !self.settled && !self.batch.is_empty() {
             self.pipeline.books.lose(LostReason::Bug, self.batch.len() as u64);
             self.pipeline.warn("bug", || format!("{} events are lost by a mistake of ours", self.batch.len()));

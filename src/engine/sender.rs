@@ -15,13 +15,16 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &SenderSeat) {
     let mut batchers_gone = false;
     loop {
         let turn = catch_unwind(AssertUnwindSafe(|| {
-            match seat.next(&mut batchers_gone) {
+            let next = seat.next(&mut batchers_gone);
+            seat.busy.begin(monotonic());
+            match next {
                 Next::Send(batch) => send(siem, seat, &mut connection, batch),
                 Next::Ask => ask(siem, seat, &mut connection),
                 Next::Finished => return false,
             }
             true
         }));
+        seat.busy.end(monotonic());
         seat.cpu.store(super::cores::thread_cpu_nanos(), Ordering::Relaxed);
         match turn {
             Ok(true) => {}

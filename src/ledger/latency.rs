@@ -1,76 +1,61 @@
-//! Latencies: HDR histograms, one recorder a thread, merged off the path.
+//! The latencies of a pipeline, merged from the recorders of its threads.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-/// The longest latency that is told apart: an hour. Longer ones count as an hour.
-const NANOS_MAX: u64 = 3_600_000_000_000;
-/// Two digits: 1 % of the value, in 50 KB for a recorder.
-const DIGITS: u8 = 2;
+use super::recorder::{Recorder, histogram};
 
 /// What one sender records.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Latency {
-    /// From an event's creation to the destination's acceptance; none where the histogram could not be made.
-    delivery: Option<Histogram<u64>>,
+    /// From an event's creation to the destination's acceptance.
+    pub(super) delivery: Recorder,
     /// One attempt to send a batch.
-    attempt: Option<Histogram<u64>>,
+    pub(super) attempt: Recorder,
 }
 
 impl Latency {
-    /// Empty recorders.
     pub(crate) fn new() -> Self {
-        Self { delivery: histogram(), attempt: histogram() }
+        Self { delivery: Recorder::new(), attempt: Recorder::new() }
     }
 
-    /// An event was delivered this long after its creation.
-    #[inline]
-    pub(crate) fn delivered(&mut self, nanos: u64) {
-        record(self.delivery.as_mut(), nanos);
+    /// Events created at these moments were delivered at `now`.
+    pub(crate) fn delivered(&mut self, now: u64, created: impl Iterator<Item = u64>) {
+        self.delivery.record(now, created.map(|created| now.saturating_sub(created)));
     }
 
-    /// An attempt to send took this long.
-    pub(crate) fn attempted(&mut self, nanos: u64) {
-        record(self.attempt.as_mut(), nanos);
+    /// An attempt to send that ended at `now` took this long.
+    pub(crate) fn attempted(&mut self, now: u64, nanos: u64) {
+        self.attempt.record(now, std::iter::once(nanos));
     }
+}
 
-    pub(crate) fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in
-            [(self.delivery.as_mut(), other.delivery.as_ref()), (self.attempt.as_mut(), other.attempt.as_ref())]
-        {
-            if let (Some(mine), Some(theirs)) = (mine, theirs) {
-                // Both have the same bounds, so that adding cannot fail.
-                let added = mine.add(theirs);
-                debug_assert!(added.is_ok());
-            }
+/// The histograms of all threads at one moment, each in nanoseconds; none where it could not be made.
+#[derive(Debug)]
+pub(crate) struct Latencies {
+    /// From an event's creation to the destination's acceptance.
+    pub(crate) delivery: Option<Histogram<u64>>,
+    pub(crate) delivery_last_minute: Option<Histogram<u64>>,
+    /// One attempt to send a batch.
+    pub(crate) attempt: Option<Histogram<u64>>,
+    /// One health check.
+    pub(crate) check: Option<Histogram<u64>>,
+    /// What an event cost its caller, of those that were measured.
+    pub(crate) emit: Option<Histogram<u64>>,
+    pub(crate) emit_last_minute: Option<Histogram<u64>>,
+}
+
+impl Latencies {
+    pub(super) fn new() -> Self {
+        Self {
+            delivery: histogram(),
+            delivery_last_minute: histogram(),
+            attempt: histogram(),
+            check: histogram(),
+            emit: histogram(),
+            emit_last_minute: histogram(),
         }
-    }
-
-    pub(crate) fn delivery(&self) -> Quantiles {
-        Quantiles::of(self.delivery.as_ref())
-    }
-
-    pub(crate) fn attempt(&self) -> Quantiles {
-        Quantiles::of(self.attempt.as_ref())
-    }
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn histogram() -> Option<Histogram<u64>> {
-    // The bounds are constants that the crate accepts: a test holds them to it.
-    Histogram::new_with_bounds(1, NANOS_MAX, DIGITS).ok()
-}
-
-#[inline]
-fn record(histogram: Option<&mut Histogram<u64>>, nanos: u64) {
-    if let Some(histogram) = histogram {
-        histogram.saturating_record(nanos.max(1));
     }
 }
 
@@ -105,23 +90,5 @@ impl Quantiles {
             p999: at(0.999),
             max: Duration::from_nanos(histogram.max()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recorders_merge_and_a_latency_beyond_the_bounds_counts_as_the_longest() {
-        let mut latency = Latency::new();
-        let mut other = Latency::new();
-        latency.delivered(1_000_000);
-        other.delivered(u64::MAX);
-        other.attempted(0);
-        latency.merge(&other);
-        assert_eq!(latency.delivery().count, 2);
-        assert!(latency.delivery().max >= Duration::from_secs(3600));
-        assert_eq!(latency.attempt().count, 1);
     }
 }

@@ -8,23 +8,40 @@
 //! callers saw, and the `audit_gap` events of our own. Fates are counted per batch. What was refused was never accepted
 //! and stands apart.
 
+mod ages;
+mod busy;
+mod collector;
+mod family;
+mod flushes;
+mod intake;
 mod latency;
+mod measure;
+mod reading;
+mod recorder;
 mod refusals;
 mod snapshot;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
-use crate::event::{Severity, Timestamp};
+use crate::event::{Severity, Timestamp, monotonic};
 
+use ages::Ages;
+pub(crate) use busy::Busy;
+pub use collector::RegisterError;
+pub(crate) use collector::{Collector, Source};
+use flushes::Flushes;
+pub(crate) use intake::Intake;
 pub(crate) use latency::Latency;
 pub use latency::Quantiles;
+pub(crate) use reading::{Reading, Surroundings};
+use recorder::Recorder;
 use refusals::Refusals;
 pub(crate) use refusals::RefusedCounts;
 pub use snapshot::{Ledger, Snapshot};
@@ -93,6 +110,34 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Why a batch was handed over.
+    FlushCause {
+        /// It held `batch_size` events.
+        Count = "count",
+        /// It held `batch_bytes_max` bytes.
+        Bytes = "bytes",
+        /// Its first event had waited for `batch_timeout_seconds`.
+        Age = "age",
+        /// The forwarder drained.
+        Drain = "drain",
+    }
+}
+
+reasons! {
+    /// What was tried again.
+    Operation {
+        /// A batch was sent again.
+        SendBatch = "send_batch",
+        /// Health was checked again after a check that failed.
+        HealthCheck = "health_check",
+        /// A connection was made again for a batch, after one did not come about.
+        Connect = "connect",
+        /// A batch was sent again that was taken and never acknowledged.
+        Ack = "ack",
+    }
+}
+
 /// The counters of one pipeline.
 ///
 /// Fates are added with Release and read with Acquire before `accepted`: whoever sees a fate also sees the acceptance
@@ -108,13 +153,17 @@ pub(crate) struct Books {
     dead_lettered: AtomicU64,
     lost: [AtomicU64; LostReason::ALL.len()],
     batches_sent: AtomicU64,
-    retries: AtomicU64,
+    retries: [AtomicU64; Operation::ALL.len()],
     errors: Mutex<BTreeMap<Cow<'static, str>, u64>>,
     senders: Mutex<Vec<Arc<Mutex<Latency>>>>,
-    /// Of health checks, as attempts.
-    checks: Mutex<Latency>,
+    /// Of health checks.
+    checks: Mutex<Recorder>,
     worker_cpu_nanos: Mutex<Vec<Arc<AtomicU64>>>,
-    open_batch: AtomicUsize,
+    intakes: Mutex<Vec<Arc<Intake>>>,
+    busy: Mutex<Vec<Arc<Busy>>>,
+    flushes: Flushes,
+    /// Of the batches that have left their batcher.
+    pub(crate) ages: Ages,
 }
 
 impl Books {
@@ -127,12 +176,15 @@ impl Books {
             dead_lettered: AtomicU64::new(0),
             lost: std::array::from_fn(|_| AtomicU64::new(0)),
             batches_sent: AtomicU64::new(0),
-            retries: AtomicU64::new(0),
+            retries: std::array::from_fn(|_| AtomicU64::new(0)),
             errors: Mutex::default(),
             senders: Mutex::default(),
-            checks: Mutex::default(),
+            checks: Mutex::new(Recorder::new()),
             worker_cpu_nanos: Mutex::default(),
-            open_batch: AtomicUsize::new(0),
+            intakes: Mutex::default(),
+            busy: Mutex::default(),
+            flushes: Flushes::new(),
+            ages: Ages::default(),
         }
     }
 
@@ -188,13 +240,34 @@ impl Books {
         *self.errors.lock().entry(error_type).or_default() += 1;
     }
 
-    /// A batch goes again after a failure.
-    pub(crate) fn retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+    /// It is tried again after a failure.
+    pub(crate) fn retry(&self, operation: Operation) {
+        if let Some(counter) = self.retries.get(operation as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    pub(crate) fn open_batch(&self, events: usize) {
-        self.open_batch.store(events, Ordering::Relaxed);
+    fn retried(&self, operation: Operation) -> u64 {
+        self.retries.get(operation as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// A batch of so many events was handed over.
+    pub(crate) fn flushed(&self, cause: FlushCause, events: usize) {
+        self.flushes.add(cause, events);
+    }
+
+    /// Where one batcher tells what it holds.
+    pub(crate) fn intake(&self) -> Arc<Intake> {
+        let intake = Arc::new(Intake::new(monotonic()));
+        self.intakes.lock().push(Arc::clone(&intake));
+        intake
+    }
+
+    /// Where one sender tells when it is busy.
+    pub(crate) fn sender_busy(&self) -> Arc<Busy> {
+        let busy = Arc::new(Busy::default());
+        self.busy.lock().push(Arc::clone(&busy));
+        busy
     }
 
     /// The recorder of one sender: it locks it once a batch, nobody else but a snapshot does.
@@ -206,7 +279,7 @@ impl Books {
 
     /// A health check took this long.
     pub(crate) fn checked(&self, nanos: u64) {
-        self.checks.lock().attempted(nanos);
+        self.checks.lock().record(monotonic(), std::iter::once(nanos));
     }
 
     /// Where one worker thread keeps its CPU time up to date, in nanoseconds.

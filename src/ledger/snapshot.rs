@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Books, Latency, LostReason, Quantiles, RefusedReason};
-use crate::event::Severity;
+use super::recorder::histogram;
+use super::{Books, LostReason, Operation, Quantiles, RefusedReason};
+use crate::event::{Severity, monotonic};
 use crate::policy::BreakerStatus;
 
 /// Where every event is, at one moment.
@@ -78,6 +79,9 @@ pub struct Snapshot {
     pub queue_size: usize,
     /// Events in the batch that is being filled.
     pub current_batch_size: usize,
+    /// How long ago the oldest event was created that has no fate yet, in a ring or on its way; zero where all have one.
+    /// What lies in a ring is known to a batcher's pause, at most 10 ms.
+    pub oldest_undelivered_age: Duration,
     /// Where every event is.
     pub ledger: Ledger,
     /// From an event's creation to the destination's acceptance.
@@ -115,10 +119,18 @@ impl Books {
         let accepted = self.accepted.lock().iter().map(|accepted| accepted.load(Ordering::Relaxed)).sum::<u64>();
         let gaps = self.gaps.load(Ordering::Relaxed);
         let in_flight = accepted.saturating_sub(delivered + dead_lettered + lost_total);
-        let mut latency = Latency::new();
+        let [mut delivery, mut attempt, mut check] = [histogram(), histogram(), histogram()];
         for sender in self.senders.lock().iter() {
-            latency.merge(&sender.lock());
+            let sender = sender.lock();
+            sender.delivery.add_all(&mut delivery);
+            sender.attempt.add_all(&mut attempt);
         }
+        self.checks.lock().add_all(&mut check);
+        let send_latency = Quantiles::of(attempt.as_ref());
+        let retries = [Operation::SendBatch, Operation::Connect, Operation::Ack].map(|again| self.retried(again));
+        let current_batch_size = self.intakes.lock().iter().map(|intake| intake.open_events()).sum();
+        let is_waiting = in_flight > 0 || queued > 0;
+        let oldest_undelivered_age = if is_waiting { self.oldest_age(monotonic()) } else { Duration::ZERO };
         let batches_sent = self.batches_sent.load(Ordering::Relaxed);
         let error_counts: BTreeMap<String, u64> =
             self.errors.lock().iter().map(|(label, count)| (label.clone().into_owned(), *count)).collect();
@@ -131,11 +143,12 @@ impl Books {
             batches_sent,
             batches_failed,
             success_rate: percent(batches_sent, batches_sent + batches_failed),
-            average_latency_ms: latency.attempt().mean.as_secs_f64() * 1000.0,
-            retry_count: self.retries.load(Ordering::Relaxed),
+            average_latency_ms: send_latency.mean.as_secs_f64() * 1000.0,
+            retry_count: retries.iter().sum(),
             error_counts,
             queue_size: queued,
-            current_batch_size: self.open_batch.load(Ordering::Relaxed),
+            current_batch_size,
+            oldest_undelivered_age,
             ledger: Ledger {
                 refused,
                 queued: queued as u64,
@@ -146,13 +159,20 @@ impl Books {
                 lost,
                 in_flight,
             },
-            delivery_latency: latency.delivery(),
-            send_latency: latency.attempt(),
-            health_check_latency: self.checks.lock().attempt(),
+            delivery_latency: Quantiles::of(delivery.as_ref()),
+            send_latency,
+            health_check_latency: Quantiles::of(check.as_ref()),
             breaker: BreakerStatus::default(),
             pending_bytes: 0,
             worker_cpu_time: self.cpu_time(),
         }
+    }
+
+    /// The age of the oldest event that may wait.
+    fn oldest_age(&self, now: u64) -> Duration {
+        let at_batchers = self.intakes.lock().iter().map(|intake| intake.oldest()).min();
+        let oldest = at_batchers.into_iter().chain(self.ages.oldest()).min();
+        Duration::from_nanos(oldest.map_or(0, |oldest| now.saturating_sub(oldest)))
     }
 }
 

@@ -18,7 +18,7 @@ use super::head::{Aside, Head};
 use super::proxy::Gateway;
 use super::session::Session;
 use super::socket::{Socket, deadline};
-use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop};
+use super::{BaseUrl, HttpConfig, HttpError, HttpErrorKind, Stop, Traffic};
 
 /// Answers at once and nothing: the client asks for every request, but a name is resolved where a connection is made.
 #[derive(Debug)]
@@ -43,6 +43,7 @@ pub(super) struct Dialer {
     pub(super) gateway: Option<Arc<Gateway>>,
     /// Headers that the client does not see.
     pub(super) aside: Arc<Aside>,
+    pub(super) traffic: Traffic,
 }
 
 impl Connector for Dialer {
@@ -68,6 +69,7 @@ impl Connector for Dialer {
         let socket = Socket::new(stream, buffers(), &self.cut, &self.begun);
         let head = Head::new(&self.aside, gateway.filter(|_| !self.url.is_https()).map(|_| self.url.origin()));
         if !self.url.is_https() {
+            self.traffic.connected(None);
             return Ok(Some(Either::A(socket.with_head(head))));
         }
         let handshake = self.config.tls.handshake(self.config.verify_ssl, self.url.place().host);
@@ -76,7 +78,10 @@ impl Connector for Dialer {
         let left = deadline.saturating_duration_since(Instant::now());
         wire.set_timeout(NextTimeout { after: left.into(), ..details.timeout });
         match Session::begin(handshake, wire, buffers(), head) {
-            Ok(session) => Ok(Some(Either::B(session))),
+            Ok(session) => {
+                self.traffic.connected(session.certificate_expiry());
+                Ok(Some(Either::B(session)))
+            }
             // It was we who ended it, not the server.
             Err(_) if self.stop.is_stopped() => Err(HttpError::stopped_before_sending().into()),
             Err(error) => Err(error),

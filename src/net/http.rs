@@ -18,7 +18,7 @@ use super::gzip::Gzip;
 use super::head::{Aside, is_public};
 use super::proxy::Gateway;
 use super::retry_after::retry_after;
-use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop};
+use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, Traffic};
 
 /// The most bytes of an answer that are kept: it is read for its reason.
 const BODY_KEPT_MAX: usize = 64 * 1024;
@@ -57,8 +57,16 @@ pub struct Http {
     cut: Arc<AtomicBool>,
     /// Something was sent since the last answer.
     begun: Arc<AtomicBool>,
+    traffic: Traffic,
     stop: Stop,
     _interrupt: Interruptible,
+}
+
+/// Whether a body is one of those that carry events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    AsBody,
+    Not,
 }
 
 /// What the destination answered.
@@ -93,6 +101,14 @@ impl Http {
     /// # Errors
     /// [`HttpErrorKind::Unreachable`] once stopped, and where the environment names a proxy that is none.
     pub fn new(base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
+        Self::counting(Traffic::default(), base, config, stop)
+    }
+
+    /// The same, counting what it does with the destination's others.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn counting(traffic: Traffic, base: &BaseUrl, config: &HttpConfig, stop: &Stop) -> Result<Self, HttpError> {
         if stop.is_stopped() {
             return Err(HttpError::stopped_before_sending());
         }
@@ -109,6 +125,7 @@ impl Http {
             stop: stop.clone(),
             cut: Arc::clone(&cut),
             begun: Arc::clone(&begun),
+            traffic: traffic.clone(),
         };
         let agent = Agent::with_parts(agent_config(&config), dialer, ResolvedLater);
         let stopped = agent.clone();
@@ -124,6 +141,7 @@ impl Http {
             scratch: vec![0; 16 * 1024],
             cut,
             begun,
+            traffic,
             stop: stop.clone(),
             _interrupt: interrupt,
         })
@@ -134,7 +152,7 @@ impl Http {
     /// # Errors
     /// When there is no answer; its kind tells whether the request may have been taken. Any status is an answer.
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
-        self.send(path, headers, body, self.config.compression)
+        self.send(path, headers, body, self.config.compression, Counted::AsBody)
     }
 
     /// Posts `body` as it is, whatever the configuration says: to a path that may not know compression.
@@ -142,7 +160,7 @@ impl Http {
     /// # Errors
     /// As with [`post`](Self::post).
     pub fn post_plain(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
-        self.send(path, headers, body, Compression::None)
+        self.send(path, headers, body, Compression::None, Counted::Not)
     }
 
     fn send(
@@ -151,6 +169,7 @@ impl Http {
         headers: &[(&str, &str)],
         body: &[u8],
         compression: Compression,
+        counted: Counted,
     ) -> Result<Answer, HttpError> {
         let compressed = match compression {
             Compression::Gzip if body.len() >= self.config.compression_bytes_min => self.gzip.compress(body),
@@ -159,6 +178,9 @@ impl Http {
         let mut request: RequestBuilder<WithBody> = self.agent.post(self.base.join(path));
         for (name, value) in put_aside(&self.aside, headers, self.gateway.as_deref())? {
             request = request.header(name, value);
+        }
+        if counted == Counted::AsBody {
+            self.traffic.posted(body.len(), compressed.map_or(body.len(), <[u8]>::len));
         }
         let response = match compressed {
             Some(compressed) => request.header(header::CONTENT_ENCODING, "gzip").send(compressed),
@@ -181,6 +203,10 @@ impl Http {
     }
 
     fn answer(&mut self, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, HttpError> {
+        self.judge(response).inspect_err(|error| self.traffic.failed(error))
+    }
+
+    fn judge(&mut self, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, HttpError> {
         // Relaxed: set by this thread, within the request.
         let (is_cut, is_begun) = (self.cut.swap(false, Ordering::Relaxed), self.begun.swap(false, Ordering::Relaxed));
         let answer = response.map_err(HttpError::of_exchange).and_then(|response| self.read(response));

@@ -5,6 +5,7 @@
 
 mod config;
 mod error;
+mod traffic;
 mod gzip;
 mod retry_after;
 mod head;
@@ -34,4 +35,5 @@ pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
 pub use tls::{TlsConfig, TlsVersion};
+pub use traffic::Traffic;
 pub use url::{BaseUrl, InvalidUrl};

@@ -9,7 +9,7 @@ use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport,
 
 use super::head::Head;
 use super::socket::Socket;
-use super::tls::{Handshake, Identity};
+use super::tls::{Handshake, Identity, expiry};
 use super::{HttpError, HttpErrorKind};
 
 /// One connection, encrypted.
@@ -36,6 +36,11 @@ impl Session {
         }
         let Handshake { connection, identity, .. } = handshake;
         Ok(Self { buffers, stream: StreamOwned::new(connection, wire), identity, head, is_answered: false })
+    }
+
+    /// When the server's certificate expires, in Unix seconds.
+    pub(super) fn certificate_expiry(&self) -> Option<i64> {
+        expiry(self.stream.conn.peer_certificates()?.first()?)
     }
 
     /// In TLS 1.3 the client is done before the server has looked at its certificate: the refusal comes as the first

@@ -108,6 +108,12 @@ impl Cause {
         )
     }
 
+    /// Whether no connection came about.
+    pub(crate) fn is_no_connection(&self) -> bool {
+        use CauseKind::{ConnectionRefused, Dns, Tls, Unreachable};
+        matches!(self.kind, ConnectionRefused | Unreachable | Dns | Tls)
+    }
+
     /// Whether the destination may have taken the events although it never said so.
     pub(crate) fn is_ambiguous(&self) -> bool {
         let lost_answer = matches!(self.kind, CauseKind::ConnectionReset | CauseKind::Timeout | CauseKind::Garbage);

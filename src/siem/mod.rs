@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::batch::{Batch, Shape};
 use crate::event::AuditEvent;
-use crate::net::{HttpError, HttpErrorKind, Stop};
+use crate::net::{HttpError, HttpErrorKind, Stop, Traffic};
 
 pub use cause::{Cause, CauseKind};
 pub use from_fn::{FromFn, from_fn};
@@ -91,6 +91,11 @@ pub trait Siem: Send + Sync + 'static {
 
     /// Asks the destination whether it would take events.
     fn health_check(&self, connection: &mut Self::Connection) -> Health;
+
+    /// What goes over its connections, for the metrics; asked at each look. Default: nothing is known of it.
+    fn traffic(&self) -> Option<&Traffic> {
+        None
+    }
 
     /// Sends one event as a batch of its own.
     fn send_event(&self, connection: &mut Self::Connection, event: &AuditEvent) -> Verdict {

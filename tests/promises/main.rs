@@ -2,6 +2,8 @@
 //! promise. What replaces the logger, counts allocations or looks at the process's own threads, memory or processor time
 //! is a program of its own, beside this folder.
 
+#[path = "../support/exposition.rs"]
+mod exposition;
 #[cfg(feature = "cli")]
 #[path = "../support/hec.rs"]
 mod hec;
@@ -48,6 +50,8 @@ mod cli_flags;
 #[cfg(feature = "cli")]
 mod cli_hostile;
 #[cfg(feature = "cli")]
+mod cli_metrics;
+#[cfg(feature = "cli")]
 mod cli_overflow;
 #[cfg(feature = "cli")]
 mod cli_receive;
@@ -68,19 +72,22 @@ mod event_time_is_as_given;
 mod every_event_has_one_fate;
 #[cfg(feature = "cli")]
 mod every_fault_and_drain;
+#[cfg(feature = "cli")]
+mod examples_map;
 mod forwarders_do_not_know_each_other;
 mod full_ring_refuses;
 #[cfg(feature = "cli")]
 mod gaps_are_told_in_band;
 mod health_monitor;
 #[cfg(feature = "cli")]
-mod examples_map;
-#[cfg(feature = "cli")]
 mod input_corpus;
 #[cfg(feature = "cli")]
 mod input_fidelity;
 #[cfg(feature = "cli")]
 mod input_reader;
+mod metrics_in_a_registry;
+#[cfg(all(feature = "cli", unix))]
+mod metrics_of_the_wire;
 mod metrics_tell_the_ledger;
 mod nobody_is_stormed;
 #[cfg(feature = "cli")]

@@ -38,6 +38,11 @@ impl Described {
     }
 }
 
+/// When it expires, in Unix seconds; `None` of what is no certificate.
+pub(in crate::net) fn expiry(der: &CertificateDer<'_>) -> Option<i64> {
+    Described::of(der).map(|described| described.not_after)
+}
+
 /// A name as it may be printed.
 pub(super) fn shown(name: &str) -> String {
     let mut shown: String = name.chars().filter(|char| !char.is_control()).take(NAME_CHARS_MAX).collect();

@@ -21,6 +21,7 @@ use material::{Material, Sources};
 
 #[cfg(feature = "cli")]
 pub(super) use certificate::Described;
+pub(super) use certificate::expiry;
 pub(super) use handshake::{Handshake, Identity};
 pub(super) use material::TlsError;
 pub use settings::{TlsConfig, TlsVersion};

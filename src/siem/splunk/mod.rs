@@ -23,7 +23,7 @@ use std::time::Duration;
 use super::{Cause, FormatError, Health, Siem, Ticket, Verdict};
 use crate::batch::{Batch, Shape};
 use crate::event::AuditEvent;
-use crate::net::{Answer, BaseUrl, Compression, Http, HttpConfig, HttpError, InvalidUrl, Stop};
+use crate::net::{Answer, BaseUrl, Compression, Http, HttpConfig, HttpError, InvalidUrl, Stop, Traffic};
 use crate::secret::{Secret, SecretFile};
 
 use channel::Channel;
@@ -56,6 +56,7 @@ pub struct Splunk {
     /// With this token events were taken without a number to ask by: before more are sent, it is asked whether it
     /// acknowledges. Any sender's connection sets and clears it.
     doubted: AtomicBool,
+    traffic: Traffic,
 }
 
 impl Splunk {
@@ -86,7 +87,15 @@ impl Splunk {
 
     fn of(url: BaseUrl, token: Token) -> Self {
         let envelope = Envelope::of_this_machine();
-        Self { url, token, http: HttpConfig::default(), envelope, ack: false, doubted: AtomicBool::new(false) }
+        Self {
+            url,
+            token,
+            http: HttpConfig::default(),
+            envelope,
+            ack: false,
+            doubted: AtomicBool::new(false),
+            traffic: Traffic::default(),
+        }
     }
 
     /// The index, which the token must allow. Default, and where empty: the token's own.
@@ -204,7 +213,8 @@ impl Siem for Splunk {
     }
 
     fn connect(&self, stop: &Stop) -> Result<SplunkConnection, Verdict> {
-        let http = Http::new(&self.url, &self.http, stop).map_err(|error| Verdict::retry(error.into()))?;
+        let http = Http::counting(self.traffic.clone(), &self.url, &self.http, stop);
+        let http = http.map_err(|error| Verdict::retry(error.into()))?;
         Ok(SplunkConnection {
             http,
             authorization: self.token.read_again()?,
@@ -239,12 +249,16 @@ impl Siem for Splunk {
     fn health_check(&self, connection: &mut SplunkConnection) -> Health {
         health::check(self, connection)
     }
+
+    fn traffic(&self) -> Option<&Traffic> {
+        Some(&self.traffic)
+    }
 }
 
 /// The token stays unseen.
 impl fmt::Debug for Splunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, token, http, envelope, ack, doubted } = self;
+        let Self { url, token, http, envelope, ack, doubted, traffic: _ } = self;
         let mut f = f.debug_struct("Splunk");
         f.field("url", &format_args!("{url}")).field("token", token).field("envelope", envelope).field("http", http);
         // Relaxed: shown, not acted upon.
