@@ -130,7 +130,7 @@ fn markdown() -> String {
             Unset::Is(value) => format!("`{value}`"),
             Unset::Means(unset, _) => unset.to_owned(),
         };
-        let name = if table == "input" { format!("input.{}", key.name) } else { key.name.to_owned() };
+        let name = if table.starts_with("siem.") { key.name.to_owned() } else { format!("{table}.{}", key.name) };
         let beside = if key.beside.is_empty() { String::new() } else { format!(" (with `{}`)", key.beside) };
         text.extend([format!("| `{name}` | {default} | {} | {} | {}{beside} |\n", key.unit, key.range, key.meaning)]);
     }

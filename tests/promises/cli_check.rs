@@ -150,7 +150,7 @@ fn all_mistakes_are_told_at_once_with_place_and_fix() {
     assert_eq!((json["ok"].as_bool(), json["mistakes"].as_array().unwrap().len()), (Some(false), 5), "{json}");
     assert_eq!(
         json["mistakes"][3],
-        serde_json::json!({"line": 5, "column": 1, "key": "siem.splunk.batch_sise", "what": "unknown key",
+        serde_json::json!({"argument": false, "line": 5, "column": 1, "key": "siem.splunk.batch_sise", "what": "unknown key",
             "fix": "did you mean `batch_size`?"})
     );
     // A file that is not there is no mistake in it, and is told all the same.

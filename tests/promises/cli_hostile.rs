@@ -196,7 +196,7 @@ fn what_is_rejected_and_the_dead_letter_never_share_a_file() {
     for is_made in [false, true] {
         let ran = scene.run(&[], line(0));
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "made: {is_made}: {ran:?}");
-        let told = "siem.toml:2: input.rejected.path: is the dead letter's file";
+        let told = "siem.toml:2:21: input.rejected.path: is the dead letter's file";
         assert!(ran.stderr.contains(told) && ran.stderr.contains("name another file"), "{}", ran.stderr);
         assert_eq!(scene.path("dead.ndjson").exists(), is_made, "nothing is started");
         scene.write("dead.ndjson", "");
