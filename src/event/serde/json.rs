@@ -21,9 +21,9 @@ pub(crate) struct JsonValue<'a> {
     pub(super) depth: usize,
 }
 
+#[cfg(feature = "cli")]
 impl<'a> JsonValue<'a> {
     /// A value that nothing surrounds.
-    #[cfg(feature = "cli")]
     pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, depth: 0 }
     }
