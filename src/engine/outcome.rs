@@ -73,7 +73,7 @@ impl Outcome<'_> {
         self.failed(parcel, None, cause, ForEvidence::Unacknowledged);
     }
 
-    fn partial(&mut self, parcel: Parcel, partial: Partial) {
+    fn partial(&mut self, mut parcel: Parcel, partial: Partial) {
         let mut fates = vec![Fate::Delivered; parcel.len()];
         for (indices, again) in [(&partial.resend[..], Fate::Again), (partial.apart(), Fate::AgainApart)] {
             for index in indices {
@@ -91,7 +91,7 @@ impl Outcome<'_> {
         if fates.contains(&Fate::Delivered) {
             self.pipeline.delivered(self.moment.now, parcel.history.charged);
         }
-        if partial.retry.is_none() && !parcel.spend_cuts(1) {
+        if partial.retry.is_none() && !self.may_cut(&mut parcel, 1) {
             let cause =
                 Cause::new(CauseKind::Rejected).words("too many of one batch were refused, one after the other");
             for fate in fates.iter_mut().filter(|fate| **fate == Fate::Again) {
@@ -111,16 +111,22 @@ impl Outcome<'_> {
     }
 
     /// None of it, ever: a single event is given up, more are halved to find the culprit.
-    fn rejected(&mut self, parcel: Parcel, cause: Cause) {
+    fn rejected(&mut self, mut parcel: Parcel, cause: Cause) {
         self.pipeline.books.batch_failed(cause.label());
-        // What is too large has no culprit: cutting it is the remedy, not a search, and ends at single events. Charged to
-        // the budget, a limit of a twentieth of a batch would give up events that fit.
+        // What is too large has no culprit: cutting it is the remedy, not a search, and ends at single events.
         let is_remedy = cause.kind() == CauseKind::TooLarge;
-        if parcel.len() > 1 && (is_remedy || parcel.spend_cuts(2)) {
+        if parcel.len() > 1 && (is_remedy || self.may_cut(&mut parcel, 2)) {
             self.waiting.extend(parcel.halve());
         } else {
             parcel.bury(cause);
         }
+    }
+
+    /// Whether a refused batch may be cut: freely where others are delivered, so that no event is given up for its
+    /// neighbours; within a budget where everything is refused, which no search would end.
+    fn may_cut(&self, parcel: &mut Parcel, cuts: u32) -> bool {
+        let first_failure = *parcel.history.first_failure.get_or_insert(self.moment.started);
+        self.pipeline.delivered_since(first_failure) || parcel.spend_cuts(cuts)
     }
 
     fn failed(&mut self, mut parcel: Parcel, after: Option<Duration>, cause: Cause, for_evidence: ForEvidence) {
@@ -129,6 +135,7 @@ impl Outcome<'_> {
         let first_failure = *parcel.history.first_failure.get_or_insert(started);
         let attempts = self.pipeline.retry.attempts();
         let rate = &self.pipeline.failure_rate;
+        parcel.history.resets += u32::from(cause.kind() == CauseKind::ConnectionReset);
         let charges_to_give_up = attempts.max(rate.charges_to_give_up());
         let known = Circumstances {
             events: parcel.len(),
@@ -140,9 +147,8 @@ impl Outcome<'_> {
             charges_to_halve: attempts.max(rate.charges_to_halve()),
             charges_to_give_up,
             may_halve_for_evidence: for_evidence == ForEvidence::MayHalve
-                && self.is_full_with(&parcel)
+                && (self.is_full_with(&parcel) || parcel.history.resets >= attempts)
                 && self.waiting.len() < PARTS_MAX,
-            cuts_left: parcel.cuts_left(),
         };
         parcel.history.ambiguous |= cause.is_ambiguous();
         parcel.history.attempts = parcel.history.attempts.saturating_add(1);
@@ -153,9 +159,8 @@ impl Outcome<'_> {
         match step(known) {
             Step::Wait => {}
             Step::ChargeAndWait => parcel.history.charged += 1,
-            Step::Halve if parcel.spend_cuts(2) => return self.waiting.extend(parcel.halve()),
-            Step::HalveForEvidence => return self.waiting.extend(parcel.halve()),
-            Step::Halve | Step::GiveUp => return parcel.bury(cause),
+            Step::Halve | Step::HalveForEvidence => return self.waiting.extend(parcel.halve()),
+            Step::GiveUp => return parcel.bury(cause),
         }
         self.pipeline.books.retry(again(for_evidence, &cause));
         parcel.history.due = now.saturating_add(wait);

@@ -31,6 +31,8 @@ pub(crate) struct History {
     pub(crate) attempts: u32,
     /// Of these, those charged to it.
     pub(crate) charged: u32,
+    /// Connections that were reset under it, and under what it is a part of.
+    pub(crate) resets: u32,
     /// When the first request with these events failed.
     pub(crate) first_failure: Option<u64>,
     /// Not before this moment again.
@@ -48,6 +50,7 @@ impl Parcel {
         let history = History {
             attempts: 0,
             charged: 0,
+            resets: 0,
             first_failure: None,
             due: 0,
             ambiguous: false,
@@ -84,13 +87,9 @@ impl Parcel {
         Arc::ptr_eq(&self.history.cuts_left, &other.history.cuts_left)
     }
 
-    pub(crate) fn cuts_left(&self) -> u32 {
-        // Relaxed: all parts of a batch stay on one sender.
-        self.history.cuts_left.load(Ordering::Relaxed)
-    }
-
     /// Spends cuts; false, and nothing spent, where there are not so many.
     pub(crate) fn spend_cuts(&self, cuts: u32) -> bool {
+        // Relaxed: all parts of a batch stay on one sender.
         let spend = |left: u32| left.checked_sub(cuts);
         self.history.cuts_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }

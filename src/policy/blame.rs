@@ -24,11 +24,9 @@ pub(crate) struct Circumstances {
     /// How many charges cut a batch, and how many give up what cannot be cut.
     pub(crate) charges_to_halve: u32,
     pub(crate) charges_to_give_up: u32,
-    /// The sender can take nothing new before a waiting batch is done, so that no evidence can arise by itself, and
-    /// halves would not be refused as the whole was.
+    /// No evidence can arise by itself, since the sender can take nothing new before a waiting batch is done, or the size
+    /// may be the reason, since the connection is reset again and again; and halves would not be refused as the whole was.
     pub(crate) may_halve_for_evidence: bool,
-    /// Cuts that this batch and its parts may still make.
-    pub(crate) cuts_left: u32,
 }
 
 /// What to do with a batch that has failed.
@@ -42,7 +40,7 @@ pub(crate) enum Step {
     Halve,
     /// Cut it in two, so that evidence can arise.
     HalveForEvidence,
-    /// Give it up: it is alone, or its cuts are spent.
+    /// Give it up: it is alone.
     GiveUp,
 }
 
@@ -52,7 +50,7 @@ pub(crate) fn step(known: Circumstances) -> Step {
         return Step::Wait;
     }
     if known.evidence && known.failures_in_a_row < known.outage_from {
-        let (charges, then) = if known.events > 1 && known.cuts_left >= 2 {
+        let (charges, then) = if known.events > 1 {
             (known.charges_to_halve, Step::Halve)
         } else {
             (known.charges_to_give_up, Step::GiveUp)
@@ -62,8 +60,9 @@ pub(crate) fn step(known: Circumstances) -> Step {
     if known.may_halve_for_evidence && known.events > 1 { Step::HalveForEvidence } else { Step::Wait }
 }
 
-/// Cuts that a batch of `events` may cost: enough to find one culprit (two requests for each halving) and a few named
-/// ones, and a bound on what a batch of nothing but culprits can do.
+/// Cuts that a refused batch of `events` may cost while nothing is delivered: enough to find one culprit (two requests for
+/// each halving) and a few named ones, and a bound on what a destination costs that refuses everything. Where something is
+/// delivered no cut is counted: the search ends at the culprits, at most two requests an event, and takes nobody with them.
 pub(crate) fn cut_budget(events: usize) -> u32 {
     2 * events.max(1).ilog2() + 8
 }
@@ -82,7 +81,6 @@ mod tests {
         charges_to_halve: 3,
         charges_to_give_up: 9,
         may_halve_for_evidence: false,
-        cuts_left: 20,
     };
 
     #[test]
@@ -100,10 +98,9 @@ mod tests {
     fn with_evidence_a_batch_is_charged_then_halved_and_only_a_single_event_given_up() {
         assert_eq!(step(FAILED), Step::ChargeAndWait);
         assert_eq!(step(Circumstances { charged: 2, ..FAILED }), Step::Halve);
-        for alone in [Circumstances { events: 1, ..FAILED }, Circumstances { cuts_left: 1, ..FAILED }] {
-            assert_eq!(step(Circumstances { charged: 7, ..alone }), Step::ChargeAndWait);
-            assert_eq!(step(Circumstances { charged: 8, ..alone }), Step::GiveUp);
-        }
+        let alone = Circumstances { events: 1, ..FAILED };
+        assert_eq!(step(Circumstances { charged: 7, ..alone }), Step::ChargeAndWait);
+        assert_eq!(step(Circumstances { charged: 8, ..alone }), Step::GiveUp);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use siem_forward::policy::BreakerConfig;
 use siem_forward::receiver::{Receiver, ReceiverConfig};
 use siem_forward::{AuditEvent, EventId, EventType, Forwarder, Severity};
 
@@ -182,6 +183,28 @@ fn a_body_that_is_too_large_is_halved_until_it_fits() {
         assert!(report.metrics.error_counts["too_large"] > 0, "{:?}", report.metrics.error_counts);
         assert!(report.all_delivered(), "at {bytes} bytes: {report}");
         assert!(ids(&[&receiver]).values().all(|times| *times == 1));
+        assert_balanced(&sent, &receiver, &letter, &report);
+    }
+}
+
+/// The same where nobody says so, and the connection is reset amid the body each time: for many batches, and for one that
+/// no other can speak for.
+#[test]
+fn a_body_that_is_reset_by_its_size_is_halved_until_it_fits() {
+    for (bytes, batch_size, events) in
+        [(60_000, 500, 4_000), (20_000, 500, 4_000), (9_000, 200, 1_000), (20_000, 500, 500)]
+    {
+        let receiver = receiver(&[&format!("reset:bytes={bytes}")]);
+        let letter = Letter::new();
+        let builder = builder(splunk(receiver.url()), &letter).batch_size(batch_size).batch_timeout(PATIENCE);
+        let mut breaker = BreakerConfig::default();
+        breaker.recovery_timeout = Duration::from_millis(20);
+        let forwarder = builder.breaker(breaker).start().unwrap();
+        let sent = send(&forwarder.emitter(), events);
+        wait_for_fates(&forwarder, sent.len());
+        let report = forwarder.drain(PATIENCE);
+        assert!(report.metrics.error_counts["connection_reset"] > 0, "{:?}", report.metrics.error_counts);
+        assert!(report.all_delivered(), "{events} events at {bytes} bytes: {report}");
         assert_balanced(&sent, &receiver, &letter, &report);
     }
 }

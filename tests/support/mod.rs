@@ -288,7 +288,7 @@ pub fn assert_one_fate_each(
 }
 
 /// Waits until the forwarder's metrics satisfy `condition`.
-pub fn wait_until(forwarder: &Forwarder, condition: impl Fn(&siem_forward::Snapshot) -> bool) {
+pub fn wait_until(forwarder: &Forwarder, mut condition: impl FnMut(&siem_forward::Snapshot) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition(&forwarder.metrics()) {
         assert!(Instant::now() < deadline, "never happened: {:?}", forwarder.metrics());
