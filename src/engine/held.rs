@@ -134,7 +134,7 @@ impl SenderSeat {
     }
 
     /// What may be done now: ask after acknowledgements when it is time; send, of the waiting batches that are due, the
-    /// one that failed least; else take something new, unless too much waits or the destination is left in peace.
+    /// one that failed least, and of the parts of one the smallest, so that a search soon finds something good; else take something new, unless too much waits or the destination is left in peace.
     fn wait(&self, now: u64) -> Wait {
         let held = &mut *self.held.lock();
         let ask_at = (!held.pending.is_empty()).then_some(held.pending.ask_at);
@@ -160,7 +160,7 @@ impl SenderSeat {
         }
         self.take_probe(held);
         let due = held.waiting.iter().enumerate().filter(|(_, parcel)| parcel.history.due <= now);
-        if let Some((index, _)) = due.min_by_key(|(_, parcel)| parcel.history.attempts) {
+        if let Some((index, _)) = due.min_by_key(|(_, parcel)| (parcel.history.attempts, parcel.len())) {
             return match self.lend(held.unanswered || held.reconnect_at <= now, now) {
                 Ok((permit, connect)) => {
                     let parcel = held.waiting.swap_remove(index);
@@ -233,6 +233,32 @@ impl SenderSeat {
         must
     }
 
+    /// Leave to send over a connection that has ended, which makes a new one; else the batch goes back to those that wait,
+    /// for leave to connect too.
+    pub(crate) fn may_redial(&self, now: u64) -> bool {
+        let held = &mut *self.held.lock();
+        let Some(sending) = &mut held.sending else { return false };
+        if sending.connect.is_none() {
+            sending.connect = self.pipeline.connects.permit(Duration::from_nanos(now)).ok();
+        }
+        let may = sending.connect.is_some();
+        if !may {
+            held.unanswered = true;
+            held.waiting.extend(held.sending.take().map(|sending| sending.parcel));
+        }
+        may
+    }
+
+    /// The same for a question after acknowledgements.
+    pub(crate) fn may_redial_to_ask(&self, now: u64) -> bool {
+        let held = &mut *self.held.lock();
+        if held.asking.is_none() {
+            held.asking = self.pipeline.connects.permit(Duration::from_nanos(now)).ok();
+        }
+        held.unanswered |= held.asking.is_none();
+        held.asking.is_some()
+    }
+
     /// Gives the batch that was sent its fate, unless drain has taken it meanwhile.
     pub(crate) fn settle(&self, verdict: Verdict, started: u64, batch: Option<Arc<Batch>>) {
         let now = monotonic();
@@ -263,9 +289,16 @@ impl SenderSeat {
         now: u64,
     ) {
         let at = Duration::from_nanos(now);
+        if !matches!(verdict, Verdict::Retry { .. } | Verdict::Halt(_)) {
+            // Before anybody else may connect.
+            self.pipeline.reached(now);
+        }
         if let Some(connect) = connect {
             match verdict {
-                Verdict::Retry { cause, .. } if cause.is_no_answer() => connect.failed(at, cause.to_string()),
+                Verdict::Retry { cause, .. } if cause.is_no_answer() => {
+                    self.pipeline.unconnected(started);
+                    connect.failed(at, cause.to_string());
+                }
                 _ => connect.succeeded(at),
             }
         }

@@ -28,6 +28,10 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &MonitorSeat) {
     let mut connection = None;
     let mut has_failed = false;
     loop {
+        let is_closed = || connection.as_ref().is_some_and(|connected| siem.is_closed(connected));
+        if catch_unwind(AssertUnwindSafe(is_closed)).unwrap_or(true) {
+            forget(&mut connection);
+        }
         let permit = match &connection {
             Some(_) => None,
             None => match seat.permit() {
@@ -56,14 +60,19 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &MonitorSeat) {
         }
         has_failed = !health.healthy;
         if has_failed {
-            // A new one asks for the address again; one that panics when dropped must not end this thread.
-            drop(catch_unwind(AssertUnwindSafe(|| connection = None)));
+            // A new one asks for the address again.
+            forget(&mut connection);
         }
         seat.pipeline.checked(&health, seat.health.failures, now.saturating_sub(begun));
         if !seat.wait(nanos(seat.health.interval)) {
             return;
         }
     }
+}
+
+/// One that panics when dropped must not end this thread.
+fn forget<C>(connection: &mut Option<C>) {
+    drop(catch_unwind(AssertUnwindSafe(|| *connection = None)));
 }
 
 fn check<S: Siem>(siem: &S, seat: &MonitorSeat, connection: &mut Option<S::Connection>) -> Health {

@@ -52,6 +52,8 @@ pub(crate) struct Pipeline {
     pub(crate) breaker: CircuitBreaker,
     /// Whether anybody may connect: one at a time.
     pub(crate) connects: CircuitBreaker,
+    /// When the first connect began that failed since a request succeeded; 0 where none did.
+    unconnected_since: AtomicU64,
     /// Bytes of the batches that were taken and are not held yet.
     pub(crate) pending_bytes: Arc<AtomicUsize>,
     /// Who keeps what fails, in the dead letter's place.
@@ -89,6 +91,7 @@ impl Pipeline {
             failure_rate: FailureRate::new(),
             breaker: CircuitBreaker::with_permit_timeout(breaker, request_timeout),
             connects: CircuitBreaker::one_at_a_time(CONNECT_PAUSE.min(breaker.recovery_timeout), request_timeout),
+            unconnected_since: AtomicU64::new(0),
             pending_bytes: Arc::default(),
             witness: None,
             vitals: Vitals::default(),
@@ -125,6 +128,25 @@ impl Pipeline {
 
     pub(crate) fn deadline(&self) -> u64 {
         self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// A connect that began then has failed.
+    pub(crate) fn unconnected(&self, started: u64) {
+        // Relaxed, here and below: one connects at a time, and what lends the leave orders them.
+        if self.unconnected_since.load(Ordering::Relaxed) == 0 {
+            self.unconnected_since.store(started, Ordering::Relaxed);
+        }
+    }
+
+    /// A request has succeeded. Where the destination was away until now, it is met by probes, not by all that waits.
+    pub(crate) fn reached(&self, now: u64) {
+        if self.unconnected_since.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let since = self.unconnected_since.swap(0, Ordering::Relaxed);
+        if since > 0 && !self.delivered_since(since) {
+            self.breaker.probe(Duration::from_nanos(now));
+        }
     }
 
     /// A batch was delivered, whole or in part, after so many failures that were charged to it.

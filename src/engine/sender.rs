@@ -49,6 +49,9 @@ fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connect
     if seat.must_reconnect(started) {
         *connection = None;
     }
+    if connection.as_ref().is_some_and(|connected| siem.is_closed(connected)) && !seat.may_redial(started) {
+        return;
+    }
     let verdict = match connection {
         Some(connected) => siem.send_batch(connected, &batch),
         None => match connect(siem, seat) {
@@ -75,6 +78,9 @@ fn connect<S: Siem>(siem: &S, seat: &SenderSeat) -> Result<S::Connection, Verdic
 
 /// Asks what became of the batches that wait for an acknowledgement.
 fn ask<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connection>) {
+    if connection.as_ref().is_some_and(|connected| siem.is_closed(connected)) && !seat.may_redial_to_ask(monotonic()) {
+        return;
+    }
     let answer = match connection {
         Some(connected) => siem.settle(connected, &seat.tickets()),
         None => Ok(Vec::new()),

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{self, ResolvedSocketAddrs};
@@ -38,6 +39,8 @@ pub(super) struct Dialer {
     pub(super) cut: Arc<AtomicBool>,
     /// Set by a socket that was written to.
     pub(super) begun: Arc<AtomicBool>,
+    /// The connection that was made last, as long as the client keeps it.
+    pub(super) kept: Arc<Mutex<Weak<TcpStream>>>,
     pub(super) config: HttpConfig,
     /// The proxy on the way.
     pub(super) gateway: Option<Arc<Gateway>>,
@@ -58,6 +61,7 @@ impl Connector for Dialer {
             None => error,
         })?);
         let closing: Weak<TcpStream> = Arc::downgrade(&stream);
+        *self.kept.lock() = closing.clone();
         let handle: Weak<dyn ShutdownHandle> = closing;
         (details.register_shutdown)(handle).map_err(|_| HttpError::stopped_before_sending())?;
         let gateway = self.gateway.as_ref();

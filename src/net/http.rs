@@ -5,10 +5,12 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::Arc;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use ureq::http::{Response, header};
 use ureq::typestate::{WithBody, WithoutBody};
 use ureq::{Agent, Body, RequestBuilder};
@@ -18,6 +20,7 @@ use super::gzip::Gzip;
 use super::head::{Aside, is_public};
 use super::proxy::Gateway;
 use super::retry_after::retry_after;
+use super::socket::is_idle;
 use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, Traffic};
 
 /// The most bytes of an answer that are kept: it is read for its reason.
@@ -57,6 +60,9 @@ pub struct Http {
     cut: Arc<AtomicBool>,
     /// Something was sent since the last answer.
     begun: Arc<AtomicBool>,
+    /// The connection of the last request, as long as the client keeps it, and when it was answered.
+    kept: Arc<Mutex<Weak<TcpStream>>>,
+    answered: Instant,
     traffic: Traffic,
     stop: Stop,
     _interrupt: Interruptible,
@@ -114,7 +120,7 @@ impl Http {
         }
         let config = config.clone().in_range();
         let (cut, begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let aside = Arc::new(Aside::default());
+        let (aside, kept) = (Arc::new(Aside::default()), Arc::new(Mutex::default()));
         let gateway = config.proxy.on_the_way_to(base);
         let gateway = gateway.map_err(|words| HttpError::new(HttpErrorKind::Unreachable, words))?;
         let dialer = Dialer {
@@ -125,6 +131,7 @@ impl Http {
             stop: stop.clone(),
             cut: Arc::clone(&cut),
             begun: Arc::clone(&begun),
+            kept: Arc::clone(&kept),
             traffic: traffic.clone(),
         };
         let agent = Agent::with_parts(agent_config(&config), dialer, ResolvedLater);
@@ -141,10 +148,20 @@ impl Http {
             scratch: vec![0; 16 * 1024],
             cut,
             begun,
+            kept,
+            answered: Instant::now(),
             traffic,
             stop: stop.clone(),
             _interrupt: interrupt,
         })
+    }
+
+    /// Whether the connection that was kept after the last answer is not to be used any more, so that the next request
+    /// makes a new one: the other side closed it, or it was idle for 15 s. False before the first request, and where the
+    /// answer said that the connection would be closed.
+    pub fn is_closed(&self) -> bool {
+        let kept = self.kept.lock().upgrade();
+        kept.is_some_and(|stream| !is_idle(&stream) || self.answered.elapsed() >= IDLE_MAX)
     }
 
     /// Posts `body` to `path` under the base, compressed where the configuration says so.
@@ -203,6 +220,7 @@ impl Http {
     }
 
     fn answer(&mut self, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, HttpError> {
+        self.answered = Instant::now();
         self.judge(response).inspect_err(|error| self.traffic.failed(error))
     }
 

@@ -160,10 +160,15 @@ impl Transport for Socket {
             self.is_put_back = true;
             return true;
         }
-        // Open is what would block. Bytes that nobody asked for, or the end, are reasons to begin anew.
-        let look = rustix::net::recv(&*self.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        matches!(look, Err(rustix::io::Errno::WOULDBLOCK))
+        is_idle(&self.stream)
     }
+}
+
+/// Whether a connection is open and says nothing: what would block. Bytes that nobody asked for, or the end, are reasons to
+/// begin anew.
+pub(super) fn is_idle(stream: &TcpStream) -> bool {
+    let look = rustix::net::recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    matches!(look, Err(rustix::io::Errno::WOULDBLOCK))
 }
 
 impl fmt::Debug for Socket {

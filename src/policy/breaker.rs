@@ -277,6 +277,18 @@ impl CircuitBreaker {
         self.0.inner.with(|inner| inner.not_before = inner.not_before.max(moment));
     }
 
+    /// What comes back after it was away is met by probes also where it was not away for long enough to open the breaker: a
+    /// closed one becomes half open, and the attempt that found it counts as the first probe.
+    pub(crate) fn probe(&self, now: Duration) {
+        let successes = 1;
+        self.0.inner.with(|inner| {
+            if matches!(inner.phase, Phase::Closed { .. }) && successes < self.0.config.success_threshold {
+                let next_probe = now.saturating_add(inner.probe_interval);
+                inner.enter(Phase::HalfOpen { successes, next_probe, lent: None }, now);
+            }
+        });
+    }
+
     /// For a drain, which has no minute to wait: an open breaker is half open from now on, probes follow each other at
     /// once, and the longest break is a second.
     pub fn hasten(&self, now: Duration) {

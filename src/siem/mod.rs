@@ -76,6 +76,14 @@ pub trait Siem: Send + Sync + 'static {
     /// Sends the whole batch and says what became of it. Blocks, within timeouts of its own.
     fn send_batch(&self, connection: &mut Self::Connection, batch: &Batch) -> Verdict;
 
+    /// Whether the connection is known to have ended, so that the next request makes a new one. Asked by the sender's thread
+    /// before each request: then it waits for leave to connect, as for [`connect`](Self::connect), so that a destination
+    /// that went away is not tried by all senders at once. Default: no.
+    fn is_closed(&self, connection: &Self::Connection) -> bool {
+        let _ = connection;
+        false
+    }
+
     /// Asks what became of batches that are [`Verdict::Pending`], all of this connection; called every now and then by
     /// the sender's thread. Blocks, within timeouts of its own.
     ///

@@ -241,6 +241,10 @@ impl Siem for Splunk {
         if self.ack { ack::noted(self, &mut connection.channel, verdict) } else { verdict }
     }
 
+    fn is_closed(&self, connection: &SplunkConnection) -> bool {
+        connection.http.is_closed()
+    }
+
     fn settle(&self, connection: &mut SplunkConnection, tickets: &[Ticket]) -> Result<Vec<(Ticket, Verdict)>, Cause> {
         connection.authorization = self.token.current();
         ack::settle(self, connection, tickets)
