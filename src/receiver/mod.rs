@@ -149,6 +149,11 @@ impl Receiver {
         *self.shared.schedule.write() = Arc::new(Schedule::new(faults));
     }
 
+    /// How many requests the faults in force have hit, each once for every fault.
+    pub fn fault_hits(&self) -> u64 {
+        self.shared.schedule.read().hits()
+    }
+
     /// Asks for this token from the next request on; `None` accepts any.
     pub fn set_token(&self, token: Option<String>) {
         *self.shared.token.write() = token;

@@ -18,6 +18,8 @@ use super::kind::{Endpoint, Kind};
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     entries: Vec<Entry>,
+    /// Relaxed: read by those who have seen a hit by other means, or ask again.
+    hits: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,13 @@ impl<'s> Plan<'s> {
 
 impl Schedule {
     pub(super) fn new(faults: Vec<Fault>) -> Self {
-        Self { entries: faults.into_iter().map(|fault| Entry { fault, seen: AtomicU64::new(0) }).collect() }
+        let entries = faults.into_iter().map(|fault| Entry { fault, seen: AtomicU64::new(0) }).collect();
+        Self { entries, hits: AtomicU64::new(0) }
+    }
+
+    /// How many requests were hit, each once for every fault.
+    pub(super) fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
     }
 
     /// What is known of a request before its body.
@@ -74,6 +82,7 @@ impl Schedule {
         let mut plan = Plan::default();
         for (place, entry) in self.of(endpoint) {
             if !entry.fault.looks_at_body() && entry.is_due(place) {
+                self.hits.fetch_add(1, Ordering::Relaxed);
                 plan.add(place, &entry.fault);
             }
         }
@@ -101,6 +110,7 @@ impl Schedule {
     pub(super) fn with_body<'s>(&'s self, endpoint: Endpoint, plan: &mut Plan<'s>, body: &[u8]) {
         for (place, entry) in self.of(endpoint) {
             if entry.fault.looks_at_body() && entry.matches(body) && entry.is_due(place) {
+                self.hits.fetch_add(1, Ordering::Relaxed);
                 plan.add(place, &entry.fault);
             }
         }

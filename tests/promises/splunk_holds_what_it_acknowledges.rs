@@ -19,7 +19,7 @@ use crate::support::{PATIENCE, send};
 fn a_question_that_fails_delivers_nothing_and_loses_nothing() {
     // Those that last, and leave the indexer the truth.
     let lasting = OF_ACKS.iter().filter(|case| case.acked == Doubles::Never && !case.amid.contains("first"));
-    serve(&lasting.copied().collect::<Vec<_>>(), |case| {
+    serve(&lasting.copied().collect::<Vec<_>>(), |case, _| {
         let receiver = acknowledging(Duration::ZERO, &[case.amid]);
         let letter = Letter::new();
         let forwarder = builder(splunk(receiver.url()).ack(true), &letter).start().unwrap();

@@ -1,13 +1,15 @@
 //! The menu of faults: every way in which a destination over HTTP can misbehave, what it may cost, and a kitchen that
 //! serves all of it, several dishes at a time.
-#![allow(clippy::print_stderr, reason = "which case failed, beside its panic")]
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "what failed and how to run it again, beside its panic")]
 #![allow(unreachable_pub, reason = "shared by test crates")]
-#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::thread;
+
+use fastrand::Rng;
 
 /// Whether the receiver may hold an event more than once after a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,9 @@ pub const OF_EVENTS: &[Case] = &[
     case("silence_at_first", "hang:first=2", "hang:first=5", Never, May),
     case("silence_but_taken", "hang:taken", "hang:taken,first=3", May, May),
     // A request on a connection that is closed by then has no answer.
+    // An encoding that is refused is refused of every event: a setting of theirs, like a token.
+    case("encoding_refused", "415", "415:first=4", Never, Never),
+    case("success_with_another_code", "200:code=24", "200:code=24,first=4", Never, Never),
     case("closes_after_each_answer", "close", "close", Never, May),
 ];
 
@@ -99,19 +104,31 @@ pub const OF_ACKS: &[Case] = &[
 
 /// How many cases run at once: they wait more than they work.
 const AT_ONCE: usize = 6;
+/// Names one case to run alone.
+const CASE: &str = "SIEM_FORWARD_CASE";
+/// What all that is drawn comes from; drawn itself without it.
+const SEED: &str = "SIEM_FORWARD_SEED";
 
-/// Runs each of these, and fails naming those that failed. `SIEM_FORWARD_CASE` in the environment names one to run
-/// alone.
-pub fn serve(cases: &[Case], dish: impl Fn(&Case) + Sync) {
-    let only = std::env::var("SIEM_FORWARD_CASE").ok();
-    let wanted = cases.iter().filter(|case| only.as_ref().is_none_or(|only| only == case.name));
-    let left = Mutex::new(wanted);
+/// Runs each of these with a generator of its own, in an order that is drawn too; fails naming those that failed, and how
+/// to run each again.
+pub fn serve(cases: &[Case], dish: impl Fn(&Case, &mut Rng) + Sync) {
+    let only = std::env::var(CASE).ok();
+    let known = || OF_EVENTS.iter().chain(OF_ACKS).map(|case| case.name);
+    assert!(only.iter().all(|only| known().any(|name| name == only)), "{CASE}: {only:?} is no case of the menu");
+    let seed = std::env::var(SEED).ok().map_or_else(|| fastrand::u64(..), |seed| seed.parse().expect(SEED));
+    println!("{SEED}={seed}");
+    let mut wanted: Vec<&Case> =
+        cases.iter().filter(|case| only.as_ref().is_none_or(|only| only == case.name)).collect();
+    Rng::with_seed(seed).shuffle(&mut wanted);
+    let left = Mutex::new(wanted.into_iter());
     let failed = Mutex::new(Vec::new());
     let next = || left.lock().unwrap().next();
     let cook = || {
         while let Some(case) = next() {
-            if catch_unwind(AssertUnwindSafe(|| dish(case))).is_err() {
-                eprintln!("case {}: {case:?}", case.name);
+            // Of the seed and the case alone: the same whether it runs alone or among others.
+            let drawn = case.name.bytes().fold(seed, |seed, byte| seed.rotate_left(8) ^ u64::from(byte));
+            if catch_unwind(AssertUnwindSafe(|| dish(case, &mut Rng::with_seed(drawn)))).is_err() {
+                eprintln!("{case:?}\nagain: {SEED}={seed} {CASE}={} cargo test --test promises THIS_TEST", case.name);
                 failed.lock().unwrap().push(case.name);
             }
         }
