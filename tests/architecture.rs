@@ -224,6 +224,46 @@ fn no_async_runtime_is_in_the_tree() {
     }
 }
 
+/// Traps of others that need neither a spool, nor Kafka, nor Datadog: each is a test, which its comment names by number.
+const TRAPS: [u8; 16] = [1, 2, 4, 5, 6, 10, 11, 12, 13, 14, 17, 18, 19, 20, 21, 23];
+
+#[test]
+fn every_trap_is_a_test() {
+    let folders = ["tests", "tests/promises"].map(|folder| root().join(folder));
+    let paths = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let tests: Vec<String> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "rs")).map(|path| read(&path)).collect();
+    let names = |comment: &str, trap: u8| {
+        comment.split(|char: char| !char.is_alphanumeric()).any(|word| word == format!("T{trap}"))
+    };
+    for trap in TRAPS {
+        let comments = tests.iter().flat_map(|text| text.lines()).filter(|line| line.trim_start().starts_with("//"));
+        assert!(comments.into_iter().any(|comment| names(comment, trap)), "no test says that it is of T{trap}");
+    }
+}
+
+/// What the README links is there.
+#[test]
+fn every_link_of_the_readme_leads_somewhere() {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/input-map.md",
+        "docs/metrics.md",
+        "docs/replay.md",
+        "docs/tls.md",
+    ] {
+        let path = root().join(document);
+        let text = read(&path);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
+            let target = target.split('#').next().unwrap();
+            assert!(path.parent().unwrap().join(target).exists(), "{document} links {target}, which is not there");
+        }
+    }
+}
+
 #[test]
 fn the_crates_root_is_small() {
     let lib = code(&read(&root().join("src/lib.rs")));

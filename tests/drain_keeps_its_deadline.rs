@@ -258,6 +258,41 @@ fn abort_ends_within_half_a_second_of_the_call() {
     bench.assert_one_fate_each(&sent, &report);
 }
 
+/// Nor does it wait for a connect or a wire form that never comes; what hangs is named.
+#[test]
+fn abort_ends_within_half_a_second_whatever_else_hangs() {
+    let hang_at: [(&str, fn(&mut Played, &Hang)); 2] = [
+        ("siem-send-0", |played, hang| {
+            let hook = hang.hook();
+            played.connect = Box::new(move || {
+                hook();
+                Ok(())
+            });
+        }),
+        ("siem-batch-0", |played, hang| {
+            let hook = hang.hook();
+            played.format_event = Box::new(move |_, _| {
+                hook();
+                Ok(())
+            });
+        }),
+    ];
+    for (thread, adapt) in hang_at {
+        let bench = Bench::new();
+        let mut hang = Hang::new();
+        let forwarder = bench.builder(|played| adapt(played, &hang)).senders(1).start().unwrap();
+        let sent = flood(&forwarder);
+        let begun = Instant::now();
+        let report = forwarder.abort();
+        assert!(begun.elapsed() <= Duration::from_millis(500), "{thread}: {report}");
+        assert_eq!(report.threads_left, [thread]);
+        undelivered(&bench.dead());
+        bench.assert_one_fate_each(&sent, &report);
+        hang.release();
+        until(|| workers().is_empty());
+    }
+}
+
 /// As after a second Ctrl-C: the drain that runs ends at once, and both calls have the same report.
 #[test]
 fn abort_ends_a_drain_that_is_under_way() {

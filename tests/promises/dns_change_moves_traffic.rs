@@ -59,6 +59,7 @@ impl Zone {
     }
 }
 
+/// T20: others keep the first address for ever.
 #[test]
 fn a_change_of_the_address_moves_the_traffic_under_load() {
     let address = free_address();

@@ -78,6 +78,7 @@ fn ten_thousand_batches_make_one_attempt_a_second_where_connections_are_reset() 
     attempts_before_a_socket(|stream| set_socket_linger(&stream, Some(Duration::ZERO)).unwrap());
 }
 
+/// T18: nobody listens.
 #[test]
 fn ten_thousand_batches_make_one_attempt_a_second_where_connections_are_refused() {
     let attempts = Attempts::default();
@@ -243,6 +244,7 @@ fn comes_back_to_probes(fails_at: FailsAt) {
     assert_one_fate_each(&sent, &outage.received.ids(), &NONE_DEAD, &report);
 }
 
+/// T18: nor is one that comes back met by all that waited.
 #[test]
 fn a_siem_that_answers_again_is_met_by_probes_alone() {
     comes_back_to_probes(FailsAt::Request);

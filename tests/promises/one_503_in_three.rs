@@ -1,6 +1,6 @@
 //! One request in three is answered with 503, and 50,000 events are all there within five seconds.
 //!
-//! The figure, with its time: `cargo test --release --test one_503_in_three -- --nocapture`.
+//! The figure, with its time: `cargo test --release --test promises one_503_in_three -- --nocapture`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,6 +22,7 @@ const EVENTS: usize = 50_000;
 /// The promise is for optimized code on a machine of its own; here it may be neither.
 const AT_MOST: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 5 });
 
+/// Others lose a third of them, or take twice as long.
 #[test]
 fn fifty_thousand_events_are_delivered_in_time() {
     let receiver = receiver(&["503:every=3"]);

@@ -6,14 +6,16 @@
     reason = "what cannot go on fails its test"
 )]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use siem_forward::net::Compression;
+use siem_forward::net::{Compression, HttpConfig, Resolver};
 use siem_forward::receiver::{Keep, Receiver, ReceiverConfig};
 use siem_forward::{AuditEvent, EventId, EventType, Forwarder, Severity, Timestamp};
 
 use crate::hec::{Letter, assert_balanced, builder, ids, receiver, splunk, wait_for_fates};
-use crate::support::{PATIENCE, send};
+use crate::support::{Hang, PATIENCE, send, wait_until};
 
 /// Beyond its deadline, drain may take this long.
 const BEYOND: Duration = Duration::from_millis(500);
@@ -119,6 +121,32 @@ fn abort_ends_at_once_while_the_receiver_hangs() {
     let doubtful = dead.values().filter(|record| record["possible_duplicate"] == true).count();
     assert_eq!(doubtful, ids(&[&receiver]).len(), "what was under way may have been taken, and it alone");
     assert_balanced(&sent, &receiver, &letter, &report);
+}
+
+/// A name server that does not answer holds up neither an abort nor a drain.
+#[test]
+fn abort_and_drain_keep_their_deadline_while_the_name_is_asked_for() {
+    for deadline in [Duration::ZERO, Duration::from_millis(300)] {
+        let (hang, letter) = (Hang::new(), Letter::new());
+        let (hook, asked) = (hang.hook(), Arc::new(AtomicBool::new(false)));
+        let mut http = HttpConfig::default();
+        let seen = Arc::clone(&asked);
+        http.resolver = Resolver::new(move |_, _| {
+            seen.store(true, Ordering::SeqCst);
+            hook();
+            Err(std::io::Error::other("too late"))
+        });
+        let forwarder = builder(splunk("http://siem.test:8088").http(http), &letter).start().unwrap();
+        let sent = send(&forwarder.emitter(), 100);
+        wait_until(&forwarder, |_| asked.load(Ordering::SeqCst));
+        let begun = Instant::now();
+        let report = if deadline.is_zero() { forwarder.abort() } else { forwarder.drain(deadline) };
+        let took = begun.elapsed();
+        assert!(took <= deadline + BEYOND, "{took:?} for {deadline:?}");
+        let dead = letter.records();
+        assert!(sent.iter().all(|id| dead[&id.to_string()]["cause"] == "undelivered"), "{report}");
+        assert_eq!(report.ledger.lost_total(), 0, "{report}");
+    }
 }
 
 #[test]

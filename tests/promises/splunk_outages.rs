@@ -192,7 +192,7 @@ fn a_body_that_is_too_large_is_halved_until_it_fits() {
 #[test]
 fn a_body_that_is_reset_by_its_size_is_halved_until_it_fits() {
     for (bytes, batch_size, events) in
-        [(60_000, 500, 4_000), (20_000, 500, 4_000), (9_000, 200, 1_000), (20_000, 500, 500)]
+        [(60_000, 500, 2_000), (20_000, 500, 2_000), (9_000, 200, 600), (20_000, 500, 500)]
     {
         let receiver = receiver(&[&format!("reset:bytes={bytes}")]);
         let letter = Letter::new();

@@ -28,7 +28,7 @@ fn assert_balanced(sent: &[EventId], receiver: &Receiver, letter: &Letter, repor
     held.into_values().collect()
 }
 
-/// One token is refused until somebody puts it right.
+/// T17: one token is refused until somebody puts it right.
 #[test]
 fn a_refused_token_leaves_the_other_alone() {
     let config = ReceiverConfig { token: Some(TOKEN.to_owned()), ..ReceiverConfig::default() };
@@ -59,7 +59,7 @@ fn a_refused_token_leaves_the_other_alone() {
     assert_eq!(assert_balanced(&waiting, &receiver, &other_letter, &report), vec![1; waiting.len()]);
 }
 
-/// One token is asked to wait for an hour.
+/// T17: one token is asked to wait for an hour.
 #[test]
 fn a_throttled_token_leaves_the_other_alone() {
     let receiver = Receiver::start(ReceiverConfig::default()).unwrap();

@@ -141,7 +141,7 @@ pub fn send_until_failed(forwarder: &Forwarder, cause: &str, times: u64, sent: &
     while forwarder.metrics().error_counts.get(cause).is_none_or(|found| *found < times) {
         assert!(Instant::now() < deadline, "never: {:?}", forwarder.metrics());
         sent.extend(send(&emitter, 5));
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
