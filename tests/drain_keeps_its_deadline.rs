@@ -258,10 +258,13 @@ fn abort_ends_within_half_a_second_of_the_call() {
     bench.assert_one_fate_each(&sent, &report);
 }
 
+/// How something is made to hang.
+type Adapt = fn(&mut Played, &Hang);
+
 /// Nor does it wait for a connect or a wire form that never comes; what hangs is named.
 #[test]
 fn abort_ends_within_half_a_second_whatever_else_hangs() {
-    let hang_at: [(&str, fn(&mut Played, &Hang)); 2] = [
+    let hang_at: [(&str, Adapt); 2] = [
         ("siem-send-0", |played, hang| {
             let hook = hang.hook();
             played.connect = Box::new(move || {
