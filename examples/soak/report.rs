@@ -49,8 +49,12 @@ impl Outcome {
         Some(self.memory_end?.saturating_sub(self.memory_early?.0) <= GROWTH_MAX)
     }
 
+    /// No fault of the menu blames an event, so that none may be given up.
     pub(crate) fn passes(&self) -> bool {
-        self.missing == 0 && self.balances() && self.refusal.is_none() && self.is_flat() != Some(false)
+        (self.missing, self.dead) == (0, 0)
+            && self.balances()
+            && self.refusal.is_none()
+            && self.is_flat() != Some(false)
     }
 
     fn rate(&self) -> u64 {

@@ -15,7 +15,7 @@ use siem_forward::net::Compression;
 use siem_forward::policy::BreakerConfig;
 use siem_forward::receiver::{Keep, Receiver, ReceiverConfig, id_of};
 use siem_forward::siem::Splunk;
-use siem_forward::{DeadLetterConfig, Forwarder, RetryConfig};
+use siem_forward::{ConnectionConfig, DeadLetterConfig, Forwarder, RetryConfig};
 
 use crate::producer::{self, Producer};
 use crate::report::{Outcome, count};
@@ -24,6 +24,10 @@ use crate::weather::Weather;
 const TOKEN: &str = "00000000-0000-0000-0000-000000005034";
 /// How long a request may take: a receiver that hangs must not hold a sender for the whole of its second.
 const TIMEOUT: Duration = Duration::from_millis(400);
+/// How long the indexer takes, and how long an acknowledgement is waited for.
+const INDEXING: Duration = Duration::from_millis(100);
+const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+const PENDING_BYTES_MAX: usize = 8_000_000;
 const BACKOFF_MAX: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(120);
 /// When nothing is delivered for so long, something is broken, and the run ends.
@@ -42,6 +46,9 @@ struct Arguments {
     /// Chooses the faults; without it another one each time, which is printed
     #[arg(long)]
     seed: Option<u64>,
+    /// With indexer acknowledgement: delivered is what is indexed, and faults befall acknowledgements too
+    #[arg(long)]
+    ack: bool,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -51,9 +58,10 @@ const EXAMPLES: &str = "\
 Examples:
   perf/soak/run.sh                               two million events
   perf/soak/run.sh --events 1e8 --seed 7         a hundred million, with the faults of another run
+  perf/soak/run.sh --ack                         two million, each delivered only when it is indexed
   perf/soak/run.sh --events 1e9 --rate 50000     five and a half hours
 
-Exit codes: 0 nothing is missing, the books balance and memory is flat; 1 otherwise. Ctrl-C ends a run early,
+Exit codes: 0 nothing is missing or given up, the books balance and memory is flat; 1 otherwise. Ctrl-C ends a run early,
 with its report.";
 
 pub(crate) fn run() -> Result<ExitCode, Box<dyn Error>> {
@@ -74,12 +82,17 @@ pub(crate) fn run() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn soak(arguments: &Arguments, seed: u64, stop: &AtomicBool) -> Result<Outcome, Box<dyn Error>> {
-    let config = ReceiverConfig { token: Some(TOKEN.to_owned()), keep: Keep::Runs, ..ReceiverConfig::default() };
+    let config = ReceiverConfig {
+        token: Some(TOKEN.to_owned()),
+        keep: Keep::Runs,
+        ack: arguments.ack.then_some(INDEXING),
+        ..ReceiverConfig::default()
+    };
     let receiver = Receiver::start(config)?;
     let path = std::env::temp_dir().join(format!("siem-forward-soak-{}.dead.ndjson", std::process::id()));
-    let forwarder = forwarder(&receiver, &path)?;
+    let forwarder = forwarder(&receiver, &path, arguments.ack)?;
     let begun = Instant::now();
-    let mut weather = Weather::begin(&receiver, seed)?;
+    let mut weather = Weather::begin(&receiver, seed, arguments.ack)?;
     let producer = Producer::start(forwarder.emitter(), arguments.events, arguments.rate, seed)?;
     let tenth = watch(arguments, &forwarder, &mut weather, &producer, stop)?;
     weather.calm();
@@ -114,16 +127,24 @@ fn soak(arguments: &Arguments, seed: u64, stop: &AtomicBool) -> Result<Outcome, 
     })
 }
 
-fn forwarder(receiver: &Receiver, dead_letter: &Path) -> Result<Forwarder, Box<dyn Error>> {
-    let splunk = Splunk::new(receiver.url(), TOKEN)?.compression(Compression::None).timeout(TIMEOUT);
+fn forwarder(receiver: &Receiver, dead_letter: &Path, ack: bool) -> Result<Forwarder, Box<dyn Error>> {
+    let splunk = Splunk::new(receiver.url(), TOKEN)?.compression(Compression::None).timeout(TIMEOUT).ack(ack);
     let mut retry = RetryConfig::default();
     retry.retry_backoff_max = BACKOFF_MAX;
     retry.retry_after_max = Duration::from_secs(1);
     let mut breaker = BreakerConfig::default();
     // A fault lasts a second: a breaker that rests longer would sit out the next one.
     breaker.recovery_timeout = BACKOFF_MAX;
-    let builder =
-        Forwarder::builder(splunk).name("soak").retry(retry).breaker(breaker).batch_timeout(Duration::from_millis(200));
+    let mut connection = ConnectionConfig::default();
+    connection.ack_timeout = ACK_TIMEOUT;
+    // Full soon, so that memory shows early what it will be.
+    connection.pending_bytes_max = PENDING_BYTES_MAX;
+    let builder = Forwarder::builder(splunk)
+        .connection(connection)
+        .name("soak")
+        .retry(retry)
+        .breaker(breaker)
+        .batch_timeout(Duration::from_millis(200));
     Ok(builder.dead_letter(DeadLetterConfig::new(dead_letter)).start()?)
 }
 

@@ -10,7 +10,7 @@ use crate::dice::Dice;
 
 /// Faults after which nothing is to be lost. None of them blames an event, so what lies in the dead letter afterwards was
 /// taken for guilty without being so: that is told by cause.
-const MENU: &[&str] = &[
+const OF_EVENTS: &[&str] = &[
     "503",
     "503:event=7",
     "503:taken",
@@ -35,10 +35,24 @@ const MENU: &[&str] = &[
     "hang",
     "hang:taken",
     "close",
-    // Last, since they hold back whoever would meet the next one.
-    "503:retry_after=1",
-    "429:retry_after=1",
 ];
+/// The same of acknowledgements, where they are asked for.
+const OF_ACKS: &[&str] = &[
+    "ack_400",
+    "ack_404",
+    "ack_503",
+    "ack_503:taken",
+    "ack_garbage",
+    "ack_garbage:body",
+    "ack_hang",
+    "ack_hang:taken",
+    "ack_reset",
+    "ack_reset_after",
+    "ack_never",
+    "restart",
+];
+/// Last, since they hold back whoever would meet the next one.
+const OF_PATIENCE: &[&str] = &["503:retry_after=1", "429:retry_after=1"];
 /// What is in force before anything else: whatever can fill has filled when it passes.
 const FIRST: &str = "hang";
 /// How long each fault of the menu is shown at least after that, before the dice choose: memory that a fault needs once is not to
@@ -61,8 +75,9 @@ pub(crate) struct Spell {
 pub(crate) struct Weather<'r> {
     receiver: &'r Receiver,
     dice: Dice,
-    /// What of the menu was not yet shown.
-    unseen: &'static [&'static str],
+    menu: Vec<&'static str>,
+    /// How many of the menu were shown.
+    shown: usize,
     now: Vec<&'static str>,
     since: Instant,
     /// At that time.
@@ -71,17 +86,20 @@ pub(crate) struct Weather<'r> {
 }
 
 impl<'r> Weather<'r> {
-    pub(crate) fn begin(receiver: &'r Receiver, seed: u64) -> Result<Self, FaultError> {
+    /// With the faults of acknowledgements where the receiver gives them.
+    pub(crate) fn begin(receiver: &'r Receiver, seed: u64, acknowledges: bool) -> Result<Self, FaultError> {
         let dice = Dice::new(seed);
+        let of_acks = if acknowledges { OF_ACKS } else { &[] };
+        let menu = [OF_EVENTS, of_acks, OF_PATIENCE].concat();
         receiver.set_faults(vec![FIRST.parse()?]);
         let (now, since, counts, past) = (vec![FIRST], Instant::now(), receiver.counts(), BTreeMap::new());
-        Ok(Self { receiver, dice, unseen: MENU, now, since, counts, past })
+        Ok(Self { receiver, dice, menu, shown: 0, now, since, counts, past })
     }
 
     /// Whether it has lasted for its time: one of the menu, until a request has met it, if any comes.
     pub(crate) fn is_over(&self) -> bool {
         let lasted = self.since.elapsed();
-        let is_of_menu = self.unseen.len() < MENU.len() && !self.unseen.is_empty();
+        let is_of_menu = self.shown > 0 && !self.is_menu_shown();
         // Every second request is hit.
         let is_met = || self.receiver.counts().requests >= self.counts.requests + 2;
         lasted >= CHOSEN || (is_of_menu && lasted >= SHOWN && is_met())
@@ -89,13 +107,13 @@ impl<'r> Weather<'r> {
 
     /// Whether every fault was in force at least once.
     pub(crate) fn is_menu_shown(&self) -> bool {
-        self.unseen.is_empty()
+        self.shown == self.menu.len()
     }
 
     /// The menu in its order; from then on none, one, or two faults, each for all requests or for some.
     pub(crate) fn change(&mut self) -> Result<(), FaultError> {
-        if let Some((name, unseen)) = self.unseen.split_first() {
-            self.unseen = unseen;
+        if let Some(&name) = self.menu.get(self.shown) {
+            self.shown += 1;
             let sign = if name.contains(':') { ',' } else { ':' };
             let fault = format!("{name}{sign}every=2").parse()?;
             self.set(vec![name], vec![fault]);
@@ -109,7 +127,7 @@ impl<'r> Weather<'r> {
         let mut names = Vec::new();
         let mut faults = Vec::new();
         for _ in 0..count {
-            let name = self.dice.pick(MENU);
+            let name = self.dice.pick(&self.menu);
             let sign = if name.contains(':') { ',' } else { ':' };
             let which = match self.dice.below(3) {
                 0 => String::new(),

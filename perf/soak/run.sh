@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Is anything lost when the SIEM misbehaves in another way each second? Two million events by default; what it did, the
-# ledger beside the receiver's ids, and memory are printed. Exit 1 when an event is missing, the books do not balance or
+# ledger beside the receiver's ids, and memory are printed. Exit 1 when an event is missing or given up, the books do not balance or
 # memory grows. The program is examples/soak.
 #
-#   perf/soak/run.sh [--events 1e8] [--seed 7] [--rate 50000] [--json]
+#   perf/soak/run.sh [--events 1e8] [--seed 7] [--rate 50000] [--ack] [--json]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # The question is what the program holds, not what the allocator keeps for later: with the arenas of glibc the peak of two

@@ -137,17 +137,18 @@ impl Outcome<'_> {
         let rate = &self.pipeline.failure_rate;
         parcel.history.resets += u32::from(cause.kind() == CauseKind::ConnectionReset);
         let charges_to_give_up = attempts.max(rate.charges_to_give_up());
+        let evidence = self.pipeline.delivered_since(first_failure);
         let known = Circumstances {
             events: parcel.len(),
             endpoints_fault: cause.is_the_endpoints(),
-            evidence: self.pipeline.delivered_since(first_failure),
+            evidence,
             failures_in_a_row,
             outage_from: self.outage_from(charges_to_give_up),
             charged: parcel.history.charged,
             charges_to_halve: attempts.max(rate.charges_to_halve()),
             charges_to_give_up,
             may_halve_for_evidence: for_evidence == ForEvidence::MayHalve
-                && (self.is_full_with(&parcel) || parcel.history.resets >= attempts)
+                && (self.is_full_with(&parcel) || !evidence && parcel.history.resets >= attempts)
                 && self.waiting.len() < PARTS_MAX,
         };
         parcel.history.ambiguous |= cause.is_ambiguous();

@@ -31,7 +31,7 @@ pub(crate) struct History {
     pub(crate) attempts: u32,
     /// Of these, those charged to it.
     pub(crate) charged: u32,
-    /// Connections that were reset under it, and under what it is a part of.
+    /// Of these, how many had their connection reset.
     pub(crate) resets: u32,
     /// When the first request with these events failed.
     pub(crate) first_failure: Option<u64>,
@@ -164,7 +164,7 @@ impl Parcel {
 
     /// A part inherits the family and what is known, and starts counting anew.
     fn part(&self, batch: Batch) -> Self {
-        let history = History { attempts: 0, charged: 0, due: 0, ..self.history.clone() };
+        let history = History { attempts: 0, charged: 0, resets: 0, due: 0, ..self.history.clone() };
         Self::begin(batch, history, Arc::clone(&self.pipeline))
     }
 
