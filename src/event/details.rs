@@ -94,7 +94,7 @@ impl TextBuffer {
     }
 
     /// Begins a member whose value is appended as finished JSON through `tail`, then closed or cut.
-    pub(super) fn open_detail(&mut self, key: &str) -> usize {
+    pub(crate) fn open_detail(&mut self, key: &str) -> usize {
         let start = self.open_record(DETAIL_JSON, &key_length(key));
         self.tail().extend_from_slice(key.as_bytes());
         start

@@ -27,12 +27,12 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 pub(crate) use clock::{Reading, monotonic, now};
 pub(crate) use details::write_members;
 #[cfg(feature = "cli")]
-pub(crate) use escape::write_float;
+pub(crate) use escape::{write_float, write_text};
 pub(crate) use fork::ForkGuard;
 pub(crate) use id::random_unit;
 pub(crate) use pool::Pool;
 #[cfg(feature = "cli")]
-pub(crate) use serde::{Detail, Details, EventSeed, JsonValue, repeated, repeated_detail};
+pub(crate) use serde::{DETAILS_DEPTH_MAX, EventSeed, repeated, too_deep};
 pub(crate) use text::{Field, Fields, TextBuffer};
 
 /// The largest event that can exist, in bytes of text: 16 MiB. `event_bytes_max` is at most this.

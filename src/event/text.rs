@@ -79,7 +79,7 @@ impl TextBuffer {
     }
 
     /// Writes the true length into a record that was opened at `start` and appended to through [`TextBuffer::tail`].
-    pub(super) fn close_record(&mut self, start: usize) {
+    pub(crate) fn close_record(&mut self, start: usize) {
         let length = self.0.len().saturating_sub(start + HEADER_BYTES);
         if length > super::EVENT_BYTES_LIMIT {
             self.0.truncate(start);
@@ -97,7 +97,7 @@ impl TextBuffer {
     }
 
     /// The bytes themselves, to append the value of an open record.
-    pub(super) fn tail(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.0
     }
 

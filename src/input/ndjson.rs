@@ -50,6 +50,9 @@ pub enum Unreadable {
     NotAnEvent(String),
 }
 
+/// A map, and its memory.
+type Mapping<'m> = (&'m InputMap, &'m mut Vec<u32>);
+
 /// Parses lines. It keeps its memory from one to the next.
 pub(super) struct Parser {
     buffers: Buffers,
@@ -58,11 +61,14 @@ pub(super) struct Parser {
     scratch: Vec<u8>,
     /// Where the fields of an event come from; a line is of our own layout without it.
     map: Option<InputMap>,
+    /// Where the map's places are in a line.
+    at: Vec<u32>,
 }
 
 impl Parser {
     pub(super) fn new() -> Self {
-        Self { buffers: Buffers::with_max_depth(1024, DEPTH_MAX), tape: Tape::null(), scratch: Vec::new(), map: None }
+        let buffers = Buffers::with_max_depth(1024, DEPTH_MAX);
+        Self { buffers, tape: Tape::null(), scratch: Vec::new(), map: None, at: Vec::new() }
     }
 
     pub(super) fn set_map(&mut self, map: InputMap) {
@@ -75,21 +81,22 @@ impl Parser {
         self.scratch.extend_from_slice(line);
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');
         let mut tape = std::mem::replace(&mut self.tape, Tape::null());
+        let map = self.map.as_ref().map(|map| (map, &mut self.at));
         let event = match fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape) {
-            Ok(()) => Self::read(self.map.as_ref(), &tape.0, buffer),
-            Err(error) => Self::parse_exactly(self.map.as_ref(), line, error.error(), buffer),
+            Ok(()) => Self::read(map, &tape.0, buffer),
+            Err(error) => Self::parse_exactly(map, line, error.error(), buffer),
         };
         self.tape = tape.reset();
         event
     }
 
-    fn read<N: Item>(map: Option<&InputMap>, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+    fn read<N: Item>(map: Option<Mapping<'_>>, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
         if !matches!(record.first().map(Item::kind), Some(Kind::Object { .. })) {
             return Err(Unreadable::NotAnObject);
         }
         let event = match map {
             None => EventSeed { buffer }.deserialize(&mut Walk::new(record)),
-            Some(map) => map.event(record, buffer),
+            Some((map, at)) => map.event(record, at, buffer),
         };
         event.map_err(|reason| Unreadable::NotAnEvent(reason.0))
     }
@@ -98,7 +105,7 @@ impl Parser {
     /// mistake is.
     #[cold]
     fn parse_exactly(
-        map: Option<&InputMap>,
+        map: Option<Mapping<'_>>,
         line: &[u8],
         refused: &ErrorType,
         buffer: TextBuffer,

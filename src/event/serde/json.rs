@@ -12,21 +12,13 @@ use crate::event::escape::{write_float, write_text};
 
 /// How deep details may be nested, the details object itself counted: far more than audit data needs, and far less
 /// than the stack bears.
-pub(super) const DEPTH_MAX: usize = 64;
+pub(crate) const DEPTH_MAX: usize = 64;
 
 /// Appends the value that it reads to `out`. What was appended before an error stays there.
 pub(crate) struct JsonValue<'a> {
     pub(super) out: &'a mut Vec<u8>,
     /// How many objects and arrays surround the value.
     pub(super) depth: usize,
-}
-
-#[cfg(feature = "cli")]
-impl<'a> JsonValue<'a> {
-    /// A value that nothing surrounds.
-    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, depth: 0 }
-    }
 }
 
 impl JsonValue<'_> {
@@ -38,7 +30,7 @@ impl JsonValue<'_> {
         if self.depth < DEPTH_MAX {
             return Ok(());
         }
-        Err(E::custom(format_args!("details are nested deeper than {DEPTH_MAX}")))
+        Err(too_deep())
     }
 }
 
@@ -167,6 +159,12 @@ impl Visitor<'_> for Key<'_> {
         write_text(key.as_bytes(), self.out);
         if self.keys.insert(start..self.out.len(), self.out) { Ok(()) } else { Err(repeated(key)) }
     }
+}
+
+/// The error of what is nested deeper than [`DEPTH_MAX`].
+#[cold]
+pub(crate) fn too_deep<E: Error>() -> E {
+    E::custom(format_args!("details are nested deeper than {DEPTH_MAX}"))
 }
 
 /// The error that names a repeated key.

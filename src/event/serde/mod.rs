@@ -12,11 +12,9 @@ mod write;
 mod written;
 
 #[cfg(feature = "cli")]
-pub(crate) use json::{JsonValue, repeated};
+pub(crate) use json::{DEPTH_MAX as DETAILS_DEPTH_MAX, repeated, too_deep};
 #[cfg(feature = "cli")]
-pub(crate) use members::{Detail, Details};
-#[cfg(feature = "cli")]
-pub(crate) use read::{EventSeed, repeated_detail};
+pub(crate) use read::EventSeed;
 
 use super::Field;
 

@@ -166,7 +166,7 @@ impl Reading {
 }
 
 /// A key of the details that comes twice; a key of the event that is none of ours counts as one of theirs.
-pub(crate) fn repeated_detail(text: &TextBuffer, count: usize) -> Option<Cow<'_, str>> {
+fn repeated_detail(text: &TextBuffer, count: usize) -> Option<Cow<'_, str>> {
     if count <= 1 {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::places::Found;
 use super::pointer::Pointer;
 use super::time::TimeFormat;
 use super::value::text_of;
@@ -25,12 +26,12 @@ pub(super) enum Choice {
 
 impl Choice {
     /// The text that it gives.
-    pub(super) fn text<'t, N: Item>(&'t self, record: &'t [N]) -> Option<Cow<'t, str>> {
+    pub(super) fn text<'t, N: Item>(&'t self, record: &Found<'t, N>) -> Option<Cow<'t, str>> {
         match self {
-            Self::Pointer(pointer) => text_of(present(std::slice::from_ref(pointer), record)?.1),
+            Self::Pointer(pointer) => text_of(record.get(pointer)?),
             Self::Constant(text) => Some(Cow::Borrowed(text)),
             Self::Table { from, values, default } => {
-                let meant = present(from, record).and_then(|(_, nodes)| meaning(values, nodes));
+                let meant = record.first(from).and_then(|(_, nodes)| meaning(values, nodes));
                 meant.or(default.as_deref()).map(Cow::Borrowed)
             }
             Self::Time { .. } | Self::Hash(_) => None,
@@ -38,15 +39,15 @@ impl Choice {
     }
 
     /// The time that it gives; an error where what stands there is none.
-    pub(super) fn time<N: Item>(&self, record: &[N]) -> Option<Result<Timestamp, String>> {
+    pub(super) fn time<N: Item>(&self, record: &Found<'_, N>) -> Option<Result<Timestamp, String>> {
         let Self::Time { from, format } = self else { return None };
-        let (pointer, nodes) = present(from, record)?;
+        let (pointer, nodes) = record.first(from)?;
         let time = text_of(nodes).and_then(|text| format.read(&text));
         Some(time.ok_or_else(|| format!("what is at {pointer} is no {}", format.name())))
     }
 
     /// The id that it gives, and its text where it is a foreign one.
-    pub(super) fn id<'t, N: Item>(&'t self, record: &'t [N]) -> Option<(EventId, Option<Cow<'t, str>>)> {
+    pub(super) fn id<'t, N: Item>(&'t self, record: &Found<'t, N>) -> Option<(EventId, Option<Cow<'t, str>>)> {
         let Self::Hash(parts) = self else {
             // An empty one identifies nothing.
             let text = self.text(record).filter(|text| !text.is_empty())?;
@@ -55,14 +56,14 @@ impl Choice {
                 Err(_) => (EventId::from_foreign(&text), Some(text)),
             });
         };
-        let mut parts = parts.iter().map(|pointer| present(std::slice::from_ref(pointer), record));
+        let mut parts = parts.iter().map(|pointer| record.get(pointer));
         // Without the first, the others are the same in many records.
-        let (_, first) = parts.next().flatten()?;
+        let first = parts.next().flatten()?;
         let mut hashed = String::new();
-        for part in std::iter::once(Some(first)).chain(parts.map(|part| part.map(|(_, nodes)| nodes))) {
+        for part in std::iter::once(Some(first)).chain(parts) {
             // Its length keeps two values apart from others whose texts only add up to the same.
             match part.and_then(text_of) {
-                Some(text) => hashed.extend([text.len().to_string().as_str(), ":", &text, ","]),
+                Some(text) => hashed.extend([itoa::Buffer::new().format(text.len()), ":", &text, ","]),
                 None => hashed.push_str("-,"),
             }
         }
@@ -77,14 +78,15 @@ impl Choice {
             Self::Table { from, .. } | Self::Time { from, .. } | Self::Hash(from) => from,
         }
     }
-}
 
-/// The first of these places at which something stands that is not null.
-pub(super) fn present<'p, 't, N: Item>(from: &'p [Pointer], record: &'t [N]) -> Option<(&'p Pointer, &'t [N])> {
-    from.iter().find_map(|pointer| {
-        let nodes = pointer.find(record)?;
-        (!matches!(nodes.first()?.kind(), Kind::Null)).then_some((pointer, nodes))
-    })
+    /// The same, to be numbered.
+    pub(super) fn places_mut(&mut self) -> &mut [Pointer] {
+        match self {
+            Self::Pointer(pointer) => std::slice::from_mut(pointer),
+            Self::Constant(_) => &mut [],
+            Self::Table { from, .. } | Self::Time { from, .. } | Self::Hash(from) => from,
+        }
+    }
 }
 
 /// What a value means by the table; of an array the first element that means something.
@@ -101,6 +103,10 @@ fn meaning<'p, N: Item>(values: &'p [(Box<str>, Box<str>)], nodes: &[N]) -> Opti
         }
         return None;
     }
-    let text = text_of(nodes)?;
-    values.iter().find(|(value, _)| **value == *text).map(|(_, meaning)| &**meaning)
+    let by_text = |text: &str| values.iter().find(|(value, _)| **value == *text).map(|(_, meaning)| &**meaning);
+    match nodes.first()?.kind() {
+        Kind::Signed(value) => by_text(itoa::Buffer::new().format(value)),
+        Kind::Unsigned(value) => by_text(itoa::Buffer::new().format(value)),
+        _ => by_text(&text_of(nodes)?),
+    }
 }

@@ -1,25 +1,29 @@
 //! Any JSON object into an event: where each field comes from.
 //!
-//! `[input.map]` is read once into lists of choices; each record is parsed once, and the choices follow its tape. What
+//! `[input.map]` is read once into lists of choices; each record is parsed once, and all places are
+//! found in one pass over its tape. What
 //! would make an event untrue (no time, a time that is none) rejects the record; what an analyst can do without is left
 //! out.
 
+mod check;
 mod choice;
+mod compact;
+mod places;
 mod pointer;
 mod read;
 mod time;
 mod value;
 
-use ::serde::de::{DeserializeSeed, Error};
+use ::serde::de::Error;
 
 use super::tape::{Item, Kind};
-use super::walk::{Reason, Walk};
-use crate::event::{
-    AuditEvent, Detail, DetailValue, Details, EventBuilder, EventType, Field, JsonValue, Severity, TextBuffer,
-    Timestamp, now, repeated, repeated_detail,
-};
+use super::walk::Reason;
+use crate::event::{AuditEvent, DetailValue, EventBuilder, EventType, Field, TextBuffer, Timestamp, now, repeated};
 
-use choice::{Choice, present};
+use check::check;
+use choice::Choice;
+use compact::write_value;
+use places::{Found, Places};
 use pointer::Pointer;
 pub use read::InvalidInputMap;
 
@@ -54,6 +58,8 @@ pub struct InputMap {
     severity: Vec<Choice>,
     texts: Vec<(Field, Vec<Choice>)>,
     details: Parts,
+    /// Of all pointers above.
+    places: Places,
 }
 
 /// What becomes the details.
@@ -66,11 +72,20 @@ enum Parts {
 }
 
 impl InputMap {
-    /// The event of a record, in this buffer.
-    pub(super) fn event<N: Item>(&self, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Reason> {
+    /// The event of a record, in this buffer; `at` is memory that is kept from record to record.
+    pub(super) fn event<N: Item>(
+        &self,
+        record: &[N],
+        at: &mut Vec<u32>,
+        buffer: TextBuffer,
+    ) -> Result<AuditEvent, Reason> {
+        // Whatever becomes of it, all of it is looked at: nothing may hide behind a repeated key.
+        check(record)?;
+        let record = &self.places.find(record, at);
         let timestamp = self.timestamp(record)?;
-        let severity = self.severity(record)?;
-        // A name that is none is passed over.
+        // A word that is none gives none, so that the next choice is asked.
+        let severity = self.severity.iter().find_map(|choice| choice.text(record)?.parse().ok());
+        let severity = severity.ok_or_else(|| missing("severity", &self.severity))?;
         let mut names = self.event_type.iter().filter_map(|choice| choice.text(record));
         let name = names.find(|name| EventType::custom(name).is_ok());
         let name = name.ok_or_else(|| missing("event_type", &self.event_type))?;
@@ -92,9 +107,9 @@ impl InputMap {
     }
 
     /// What is no time gives none, so that the next choice is asked.
-    fn timestamp<N: Item>(&self, record: &[N]) -> Result<Timestamp, Reason> {
-        let (mut wrong, choices) = (None, &self.timestamp);
-        for choice in choices {
+    fn timestamp<N: Item>(&self, record: &Found<'_, N>) -> Result<Timestamp, Reason> {
+        let mut wrong = None;
+        for choice in &self.timestamp {
             match choice.time(record) {
                 Some(Ok(timestamp)) => return Ok(timestamp),
                 Some(Err(reason)) => wrong = wrong.or(Some(reason)),
@@ -107,67 +122,113 @@ impl InputMap {
         }
     }
 
-    /// A word that is no severity gives none, so that the next choice is asked.
-    fn severity<N: Item>(&self, record: &[N]) -> Result<Severity, Reason> {
-        let severity = self.severity.iter().find_map(|choice| choice.text(record)?.parse().ok());
-        severity.ok_or_else(|| missing("severity", &self.severity))
-    }
-
-    /// Whatever becomes of it, all of the record is looked at: nothing may hide behind a repeated key.
     fn push_details<N: Item>(
         &self,
-        record: &[N],
+        record: &Found<'_, N>,
         original_id: Option<&str>,
         text: &mut TextBuffer,
     ) -> Result<(), Reason> {
-        let mut count = 0;
         let is_whole = matches!(&self.details, Parts::Object(pointer) if pointer.is_whole());
-        if !is_whole {
-            JsonValue::new(&mut Vec::new()).deserialize(&mut Walk::new(record))?;
-            if let Some(id) = original_id {
-                text.push_detail(ORIGINAL_ID, DetailValue::Text(id));
-                count += 1;
+        if let Some(id) = original_id.filter(|_| !is_whole) {
+            // It is the one key that the record did not bring.
+            if self.brings(record, ORIGINAL_ID) {
+                return Err(repeated(ORIGINAL_ID));
             }
+            text.push_detail(ORIGINAL_ID, DetailValue::Text(id));
         }
         match &self.details {
             Parts::None => {}
-            Parts::Object(pointer) => {
-                let Some((_, nodes)) = present(std::slice::from_ref(pointer), record) else { return Ok(()) };
-                let walk = &mut Walk::new(nodes);
-                if matches!(nodes.first().map(Item::kind), Some(Kind::Object { .. })) {
-                    count += Details(text).deserialize(walk)?;
-                } else {
-                    Detail { text, key: pointer.name() }.deserialize(walk)?;
-                    count += 1;
+            Parts::Object(pointer) => match record.get(pointer).map(|nodes| (nodes, nodes.first().map(Item::kind))) {
+                None => {}
+                Some((nodes, Some(Kind::Object { len, .. }))) => push_members(nodes, len, text),
+                Some((nodes, _)) => {
+                    push_value(pointer.name(), nodes, text);
                 }
-            }
-            Parts::Named(parts) => {
-                for (key, choices) in parts {
-                    count += usize::from(push_part(key, choices, record, text)?);
-                }
-            }
+            },
+            Parts::Named(parts) => parts.iter().for_each(|(key, choices)| push_part(key, choices, record, text)),
         }
-        match repeated_detail(text, count) {
-            Some(key) => Err(repeated(&key)),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// Whether the details that are not the whole record have this key.
+    fn brings<N: Item>(&self, record: &Found<'_, N>, key: &str) -> bool {
+        match &self.details {
+            Parts::None => false,
+            Parts::Named(parts) => parts
+                .iter()
+                .any(|(name, choices)| **name == *key && choices.iter().any(|choice| choice.text(record).is_some())),
+            Parts::Object(pointer) => record.get(pointer).is_some_and(|nodes| match nodes.first().map(Item::kind) {
+                Some(Kind::Object { len, .. }) => has_key(nodes, len, key),
+                _ => pointer.name() == key,
+            }),
         }
+    }
+
+    /// All pointers, to be numbered.
+    fn pointers_mut(&mut self) -> impl Iterator<Item = &mut Pointer> {
+        let named = match &mut self.details {
+            Parts::Named(parts) => parts.as_mut_slice(),
+            Parts::None | Parts::Object(_) => &mut [],
+        };
+        let choices = [&mut self.id, &mut self.timestamp, &mut self.event_type, &mut self.severity];
+        let texts = self.texts.iter_mut().map(|(_, choices)| choices);
+        let choices = choices.into_iter().chain(texts).chain(named.iter_mut().map(|(_, choices)| choices));
+        choices.flatten().flat_map(Choice::places_mut)
+    }
+
+    /// Numbers all places: before it is used.
+    fn number_places(&mut self) {
+        let mut places = Places::default();
+        self.pointers_mut().for_each(|pointer| places.enter(pointer));
+        if let Parts::Object(pointer) = &mut self.details {
+            places.enter(pointer);
+        }
+        self.places = places;
     }
 }
 
-/// A value keeps its kind where it comes from a pointer. Answers whether there is one.
-fn push_part<N: Item>(key: &str, choices: &[Choice], record: &[N], text: &mut TextBuffer) -> Result<bool, Reason> {
+fn has_key<N: Item>(object: &[N], len: usize, key: &str) -> bool {
+    let mut next = 1;
+    (0..len).any(|_| {
+        let is_it = matches!(object.get(next).map(Item::kind), Some(Kind::Text(text)) if text == key);
+        next += 1 + object.get(next + 1).map_or(1, Item::size);
+        is_it
+    })
+}
+
+/// The members of an object as those of the details.
+fn push_members<N: Item>(object: &[N], len: usize, text: &mut TextBuffer) {
+    let mut next = 1;
+    for _ in 0..len {
+        let Some(Kind::Text(key)) = object.get(next).map(Item::kind) else { return };
+        next += 1 + push_value(key, object.get(next + 1..).unwrap_or_default(), text);
+    }
+}
+
+/// A text as it is, anything else as finished JSON; answers how many nodes it has.
+fn push_value<N: Item>(key: &str, nodes: &[N], text: &mut TextBuffer) -> usize {
+    if let Some(Kind::Text(value)) = nodes.first().map(Item::kind) {
+        text.push_detail(key, DetailValue::Text(value));
+        return 1;
+    }
+    let start = text.open_detail(key);
+    let count = write_value(nodes, text.tail());
+    text.close_record(start);
+    count
+}
+
+/// Pushes what the first choice gives that gives anything. A value keeps its kind where it comes from a pointer.
+fn push_part<N: Item>(key: &str, choices: &[Choice], record: &Found<'_, N>, text: &mut TextBuffer) {
     for choice in choices {
         if let Choice::Pointer(pointer) = choice {
-            if let Some((_, nodes)) = present(std::slice::from_ref(pointer), record) {
-                Detail { text, key }.deserialize(&mut Walk::new(nodes))?;
-                return Ok(true);
+            if let Some(nodes) = record.get(pointer) {
+                push_value(key, nodes, text);
+                return;
             }
         } else if let Some(value) = choice.text(record) {
-            text.push_detail(key, DetailValue::Text(&value));
-            return Ok(true);
+            return text.push_detail(key, DetailValue::Text(&value));
         }
     }
-    Ok(false)
 }
 
 /// That no choice gave a value, and where they looked.
@@ -185,6 +246,7 @@ fn missing(field: &str, choices: &[Choice]) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Severity;
     use crate::input::exact::exact_tape;
 
     const HEAD: &str = "timestamp = \"/t\"\nevent_type = { value = \"x\" }\nseverity = { value = \"low\" }\n";
@@ -192,10 +254,12 @@ mod tests {
     /// The event by either parser, which must agree.
     fn event(map: &str, record: &str) -> Result<AuditEvent, String> {
         let map = InputMap::from_toml(map).unwrap_or_else(|error| panic!("{error}"));
-        let exact = map.event(&exact_tape(record).unwrap(), TextBuffer::with_capacity(64)).map_err(|reason| reason.0);
+        let exact = map
+            .event(&exact_tape(record).unwrap(), &mut Vec::new(), TextBuffer::with_capacity(64))
+            .map_err(|reason| reason.0);
         let mut bytes = record.as_bytes().to_vec();
         let Ok(tape) = simd_json::to_tape(&mut bytes) else { return exact };
-        let fast = map.event(&tape.0, TextBuffer::with_capacity(64)).map_err(|reason| reason.0);
+        let fast = map.event(&tape.0, &mut Vec::new(), TextBuffer::with_capacity(64)).map_err(|reason| reason.0);
         match (&fast, &exact) {
             (Ok(fast), Ok(exact)) => assert_eq!(shown(fast), shown(exact), "{record}"),
             _ => assert_eq!(fast.as_ref().err(), exact.as_ref().err(), "{record}"),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::choice::Choice;
+use super::places::Places;
 use super::pointer::Pointer;
 use super::time::TimeFormat;
 use super::{InputMap, Parts};
@@ -75,7 +76,9 @@ impl InputMap {
         let texts = TEXTS.iter().filter_map(|(key, field)| Some((*field, take(key, Purpose::Text)?))).collect();
         let details = table.take_given("details").map_or(Parts::None, |given| parts(given, problems));
         table.finish(problems);
-        Self { id, timestamp, event_type, severity, texts, details }
+        let mut map = Self { id, timestamp, event_type, severity, texts, details, places: Places::default() };
+        map.number_places();
+        map
     }
 }
 

@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde::de::DeserializeSeed;
-
-use crate::event::{JsonValue, write_float};
+use super::compact::write_value;
+use crate::event::write_float;
 use crate::input::tape::{Item, Kind};
-use crate::input::walk::Walk;
 
-/// The text of a value, an object or array as compact JSON; `None` of null, and of what no event could hold.
+/// The text of a value, an object or array as compact JSON; `None` of null, .
 pub(super) fn text_of<N: Item>(nodes: &[N]) -> Option<Cow<'_, str>> {
     Some(match nodes.first()?.kind() {
         Kind::Text(text) | Kind::Written(text) => Cow::Borrowed(text),
@@ -23,7 +21,7 @@ pub(super) fn text_of<N: Item>(nodes: &[N]) -> Option<Cow<'_, str>> {
         }
         Kind::Object { .. } | Kind::Array { .. } => {
             let mut out = Vec::new();
-            JsonValue::new(&mut out).deserialize(&mut Walk::new(nodes)).ok()?;
+            write_value(nodes, &mut out);
             Cow::Owned(String::from_utf8(out).ok()?)
         }
     })
