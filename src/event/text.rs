@@ -37,6 +37,12 @@ impl TextBuffer {
         Self(Vec::with_capacity(bytes))
     }
 
+    /// Makes room for so many bytes more, at once.
+    #[cfg(feature = "cli")]
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

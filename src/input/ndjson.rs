@@ -76,7 +76,11 @@ impl Parser {
     }
 
     /// Parses a line into an event that owns this buffer, which is lost where there is none.
-    pub(super) fn parse(&mut self, line: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+    pub(super) fn parse(&mut self, line: &[u8], mut buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+        if self.map.as_ref().is_some_and(InputMap::keeps_all) {
+            // Together with the fields, which stand there a second time, about this much.
+            buffer.reserve(line.len() + line.len() / 2);
+        }
         self.scratch.clear();
         self.scratch.extend_from_slice(line);
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');

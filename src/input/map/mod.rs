@@ -5,9 +5,9 @@
 //! would make an event untrue (no time, a time that is none) rejects the record; what an analyst can do without is left
 //! out.
 
-mod check;
 mod choice;
 mod compact;
+mod keys;
 mod places;
 mod pointer;
 mod read;
@@ -20,7 +20,6 @@ use super::tape::{Item, Kind};
 use super::walk::Reason;
 use crate::event::{AuditEvent, DetailValue, EventBuilder, EventType, Field, TextBuffer, Timestamp, now, repeated};
 
-use check::check;
 use choice::Choice;
 use compact::write_value;
 use places::{Found, Places};
@@ -79,9 +78,7 @@ impl InputMap {
         at: &mut Vec<u32>,
         buffer: TextBuffer,
     ) -> Result<AuditEvent, Reason> {
-        // Whatever becomes of it, all of it is looked at: nothing may hide behind a repeated key.
-        check(record)?;
-        let record = &self.places.find(record, at);
+        let record = &self.places.find(record, at)?;
         let timestamp = self.timestamp(record)?;
         // A word that is none gives none, so that the next choice is asked.
         let severity = self.severity.iter().find_map(|choice| choice.text(record)?.parse().ok());
@@ -106,6 +103,11 @@ impl InputMap {
         Ok(event)
     }
 
+    /// Whether the details are the whole record.
+    pub(super) fn keeps_all(&self) -> bool {
+        matches!(&self.details, Parts::Object(pointer) if pointer.is_whole())
+    }
+
     /// What is no time gives none, so that the next choice is asked.
     fn timestamp<N: Item>(&self, record: &Found<'_, N>) -> Result<Timestamp, Reason> {
         let mut wrong = None;
@@ -128,8 +130,7 @@ impl InputMap {
         original_id: Option<&str>,
         text: &mut TextBuffer,
     ) -> Result<(), Reason> {
-        let is_whole = matches!(&self.details, Parts::Object(pointer) if pointer.is_whole());
-        if let Some(id) = original_id.filter(|_| !is_whole) {
+        if let Some(id) = original_id.filter(|_| !self.keeps_all()) {
             // It is the one key that the record did not bring.
             if self.brings(record, ORIGINAL_ID) {
                 return Err(repeated(ORIGINAL_ID));

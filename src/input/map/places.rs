@@ -1,7 +1,12 @@
 //! All places that a map looks at, found in a record in one pass.
 
+use ::serde::de::Error;
+
+use super::keys::{Keys, fingerprint};
 use super::pointer::Pointer;
+use crate::event::{DETAILS_DEPTH_MAX, repeated, too_deep};
 use crate::input::tape::{Item, Kind};
+use crate::input::walk::Reason;
 
 /// A place that the record does not have.
 const NOWHERE: u32 = u32::MAX;
@@ -16,6 +21,7 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Branch {
     token: Box<str>,
+    fingerprint: u64,
     /// The token as a place in an array, where it is one.
     index: Option<usize>,
     /// The number of the pointers that end here.
@@ -30,7 +36,8 @@ impl Places {
         for token in pointer.tokens() {
             let known = branch.branches.iter().position(|known| known.token == *token);
             let place = known.unwrap_or_else(|| {
-                branch.branches.push(Branch { token: token.clone(), index: index_of(token), ..Branch::default() });
+                let (fingerprint, index) = (fingerprint(token), index_of(token));
+                branch.branches.push(Branch { token: token.clone(), fingerprint, index, ..Branch::default() });
                 branch.branches.len() - 1
             });
             let Some(next) = branch.branches.get_mut(place) else { return };
@@ -42,11 +49,17 @@ impl Places {
     }
 
     /// Finds all of them. `at` is memory that is kept from record to record.
-    pub(super) fn find<'r, N: Item>(&self, record: &'r [N], at: &'r mut Vec<u32>) -> Found<'r, N> {
+    ///
+    /// A record must not say one thing to one reader and another to the next, so all of it is looked at, whatever is
+    /// looked for.
+    ///
+    /// # Errors
+    /// Where a key comes twice in an object, or what is nested too deep for readers to bear.
+    pub(super) fn find<'r, N: Item>(&self, record: &'r [N], at: &'r mut Vec<u32>) -> Result<Found<'r, N>, Reason> {
         at.clear();
         at.resize(self.count, NOWHERE);
-        self.root.follow(record, 0, at);
-        Found { record, at }
+        Search { record, at }.value(0, 0, Some(&self.root))?;
+        Ok(Found { record, at })
     }
 }
 
@@ -55,43 +68,48 @@ fn index_of(token: &str) -> Option<usize> {
     token.parse::<usize>().ok().filter(|index| index.to_string() == token)
 }
 
-impl Branch {
-    /// Notes what is at and below the value that begins at this node of the record.
-    fn follow<N: Item>(&self, record: &[N], start: usize, at: &mut [u32]) {
-        if let Some(place) = self.slot.and_then(|slot| at.get_mut(slot)) {
+/// On its way through a record.
+struct Search<'r, N> {
+    record: &'r [N],
+    at: &'r mut [u32],
+}
+
+impl<N: Item> Search<'_, N> {
+    /// Looks at all of the value that begins at this node, below so many objects and arrays; notes what the branch and
+    /// those below it are looking for. Answers the node behind it.
+    fn value(&mut self, start: usize, depth: usize, branch: Option<&Branch>) -> Result<usize, Reason> {
+        if let Some(place) = branch.and_then(|branch| self.at.get_mut(branch.slot?)) {
             *place = u32::try_from(start).unwrap_or(NOWHERE);
         }
-        let Some(head) = record.get(start).filter(|_| !self.branches.is_empty()) else { return };
-        let mut left = self.branches.len();
+        let is_borne = || if depth < DETAILS_DEPTH_MAX { Ok(()) } else { Err(too_deep()) };
+        let branches = branch.map_or(&[][..], |branch| &branch.branches);
         let mut next = start + 1;
-        match head.kind() {
-            Kind::Object { len, .. } => {
+        match self.record.get(start).map(Item::kind) {
+            Some(Kind::Object { len, .. }) => {
+                is_borne()?;
+                let mut keys = Keys::default();
                 for _ in 0..len {
-                    let Some(Kind::Text(key)) = record.get(next).map(Item::kind) else { return };
-                    if let Some(branch) = self.branches.iter().find(|branch| *branch.token == *key) {
-                        branch.follow(record, next + 1, at);
-                        left -= 1;
+                    let Some(Kind::Text(key)) = self.record.get(next).map(Item::kind) else {
+                        return Err(Reason::custom("a key is no text"));
+                    };
+                    let its = fingerprint(key);
+                    if !keys.insert(its, key) {
+                        return Err(repeated(key));
                     }
-                    next += 1 + record.get(next + 1).map_or(1, Item::size);
-                    if left == 0 {
-                        return;
-                    }
+                    let branch = branches.iter().find(|branch| branch.fingerprint == its && *branch.token == *key);
+                    next = self.value(next + 1, depth + 1, branch)?;
                 }
             }
-            Kind::Array { len, .. } => {
+            Some(Kind::Array { len, .. }) => {
+                is_borne()?;
                 for index in 0..len {
-                    if let Some(branch) = self.branches.iter().find(|branch| branch.index == Some(index)) {
-                        branch.follow(record, next, at);
-                        left -= 1;
-                    }
-                    next += record.get(next).map_or(1, Item::size);
-                    if left == 0 {
-                        return;
-                    }
+                    let branch = branches.iter().find(|branch| branch.index == Some(index));
+                    next = self.value(next, depth + 1, branch)?;
                 }
             }
             _ => {}
         }
+        Ok(next)
     }
 }
 
@@ -155,12 +173,39 @@ mod tests {
             assert_eq!((again.slot(), places.count), (pointers[2].slot(), cases.len()));
             // What an earlier record left there counts for nothing.
             let mut at = vec![7; 99];
-            let found = places.find(&tape.0, &mut at);
+            let found = places.find(&tape.0, &mut at).unwrap();
             for ((text, expected), pointer) in cases.iter().zip(&pointers) {
                 let kind = found.get(pointer).and_then(|nodes| nodes.first()).map(Item::kind);
                 let text_there = kind.map(|kind| if let Kind::Text(text) = kind { text } else { "?" });
                 assert_eq!(text_there, *expected, "{text}");
             }
         }
+    }
+
+    fn checked(json: &str) -> Result<(), String> {
+        let mut bytes = json.as_bytes().to_vec();
+        let tape = simd_json::to_tape(&mut bytes).unwrap();
+        Places::default().find(&tape.0, &mut Vec::new()).map(drop).map_err(|reason| reason.0)
+    }
+
+    #[test]
+    fn a_key_is_looked_for_in_its_own_object_and_however_many_there_are() {
+        let many = |last: usize| {
+            let members: Vec<String> = (0..40).chain([last]).map(|number| format!("\"k{number}\":1")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert_eq!(checked(r#"{"a":{"a":[{"a":1},{"a":2}]},"b":{"a":3}}"#), Ok(()));
+        assert_eq!(checked(&many(40)), Ok(()));
+        for twice in [3, 15, 16, 39] {
+            assert_eq!(checked(&many(twice)), Err(format!("the key \"k{twice}\" is repeated")));
+        }
+        assert_eq!(checked(r#"{"x":[1,[{"a":1,"\u0061":2}]]}"#), Err("the key \"a\" is repeated".to_owned()));
+    }
+
+    #[test]
+    fn sixty_four_levels_are_borne() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(checked(&nested(64)), Ok(()));
+        assert_eq!(checked(&nested(65)), Err("details are nested deeper than 64".to_owned()));
     }
 }
