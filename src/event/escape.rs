@@ -40,6 +40,10 @@ fn clean_length(text: &[u8]) -> usize {
         }
         clean += 8;
     }
+    // The last word, of which the first bytes were looked at already, instead of up to seven single bytes.
+    if text.last_chunk::<8>().is_some_and(|word| suspicious(u64::from_le_bytes(*word)) == 0) {
+        return text.len();
+    }
     let tail = text.get(clean..).unwrap_or_default();
     clean + tail.iter().position(|byte| needs_escape(*byte)).unwrap_or(tail.len())
 }

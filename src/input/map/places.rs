@@ -1,5 +1,7 @@
 //! All places that a map looks at, found in a record in one pass.
 
+use std::collections::HashSet;
+
 use ::serde::de::Error;
 
 use super::keys::{Keys, fingerprint};
@@ -21,12 +23,13 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Branch {
     token: Box<str>,
-    fingerprint: u64,
     /// The token as a place in an array, where it is one.
     index: Option<usize>,
     /// The number of the pointers that end here.
     slot: Option<usize>,
     branches: Vec<Self>,
+    /// Of the branches' tokens.
+    fingerprints: Vec<u64>,
 }
 
 impl Places {
@@ -36,8 +39,8 @@ impl Places {
         for token in pointer.tokens() {
             let known = branch.branches.iter().position(|known| known.token == *token);
             let place = known.unwrap_or_else(|| {
-                let (fingerprint, index) = (fingerprint(token), index_of(token));
-                branch.branches.push(Branch { token: token.clone(), fingerprint, index, ..Branch::default() });
+                branch.fingerprints.push(fingerprint(token));
+                branch.branches.push(Branch { token: token.clone(), index: index_of(token), ..Branch::default() });
                 branch.branches.len() - 1
             });
             let Some(next) = branch.branches.get_mut(place) else { return };
@@ -58,7 +61,7 @@ impl Places {
     pub(super) fn find<'r, N: Item>(&self, record: &'r [N], at: &'r mut Vec<u32>) -> Result<Found<'r, N>, Reason> {
         at.clear();
         at.resize(self.count, NOWHERE);
-        Search { record, at }.value(0, 0, Some(&self.root))?;
+        Search { record, at, keys: Keys::new() }.value(0, 0, Some(&self.root))?;
         Ok(Found { record, at })
     }
 }
@@ -68,10 +71,23 @@ fn index_of(token: &str) -> Option<usize> {
     token.parse::<usize>().ok().filter(|index| index.to_string() == token)
 }
 
+impl Branch {
+    #[inline]
+    fn of_key(&self, fingerprint: u64, key: &str) -> Option<&Self> {
+        let mut likely = self.fingerprints.iter().zip(&self.branches).filter(|(its, _)| **its == fingerprint);
+        likely.find(|(_, branch)| *branch.token == *key).map(|(_, branch)| branch)
+    }
+
+    fn of_index(&self, index: usize) -> Option<&Self> {
+        self.branches.iter().find(|branch| branch.index == Some(index))
+    }
+}
+
 /// On its way through a record.
 struct Search<'r, N> {
     record: &'r [N],
     at: &'r mut [u32],
+    keys: Keys<'r>,
 }
 
 impl<N: Item> Search<'_, N> {
@@ -82,29 +98,27 @@ impl<N: Item> Search<'_, N> {
             *place = u32::try_from(start).unwrap_or(NOWHERE);
         }
         let is_borne = || if depth < DETAILS_DEPTH_MAX { Ok(()) } else { Err(too_deep()) };
-        let branches = branch.map_or(&[][..], |branch| &branch.branches);
         let mut next = start + 1;
         match self.record.get(start).map(Item::kind) {
             Some(Kind::Object { len, .. }) => {
                 is_borne()?;
-                let mut keys = Keys::default();
+                let (begin, mut many) = (self.keys.begin(), HashSet::new());
                 for _ in 0..len {
                     let Some(Kind::Text(key)) = self.record.get(next).map(Item::kind) else {
                         return Err(Reason::custom("a key is no text"));
                     };
                     let its = fingerprint(key);
-                    if !keys.insert(its, key) {
+                    if !self.keys.insert(begin, &mut many, its, key) {
                         return Err(repeated(key));
                     }
-                    let branch = branches.iter().find(|branch| branch.fingerprint == its && *branch.token == *key);
-                    next = self.value(next + 1, depth + 1, branch)?;
+                    next = self.value(next + 1, depth + 1, branch.and_then(|branch| branch.of_key(its, key)))?;
                 }
+                self.keys.end(begin);
             }
             Some(Kind::Array { len, .. }) => {
                 is_borne()?;
                 for index in 0..len {
-                    let branch = branches.iter().find(|branch| branch.index == Some(index));
-                    next = self.value(next, depth + 1, branch)?;
+                    next = self.value(next, depth + 1, branch.and_then(|branch| branch.of_index(index)))?;
                 }
             }
             _ => {}
