@@ -110,8 +110,8 @@ impl InputMap {
 
     /// What is no time gives none, so that the next choice is asked.
     fn timestamp<N: Item>(&self, record: &Found<'_, N>) -> Result<Timestamp, Reason> {
-        let mut wrong = None;
-        for choice in &self.timestamp {
+        let (mut wrong, choices) = (None, &self.timestamp);
+        for choice in choices {
             match choice.time(record) {
                 Some(Ok(timestamp)) => return Ok(timestamp),
                 Some(Err(reason)) => wrong = wrong.or(Some(reason)),
