@@ -181,6 +181,8 @@ fn key() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn any_bytes_are_a_configuration_or_are_told_why_not(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         drop(read(&bytes));

@@ -124,7 +124,8 @@ fn a_line_of_a_gigabyte_is_refused_in_bounded_memory() {
     let expected = ["before", "large:2: the line has 1073741824 bytes, 1000 are allowed", "after"];
     assert_eq!(outcomes(vec![source]), expected);
     let grown = peak_memory() - before;
-    assert!(grown < 16_000_000, "{grown} bytes");
+    // Of the process, in which other tests run too; a line that was held would be a gigabyte.
+    assert!(grown < 200_000_000, "{grown} bytes");
 }
 
 #[test]
