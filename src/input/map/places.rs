@@ -179,8 +179,10 @@ mod tests {
             let mut pointers: Vec<Pointer> = cases.iter().map(|(text, _)| Pointer::parse(text).unwrap()).collect();
             if reversed {
                 pointers.iter_mut().rev().for_each(|pointer| places.enter(pointer));
-            } else {
-                pointers.iter_mut().for_each(|pointer| places.enter(pointer));
+            }
+            for pointer in &mut pointers {
+                // One that was entered keeps its number.
+                places.enter(pointer);
             }
             let mut again = Pointer::parse("/l/2").unwrap();
             places.enter(&mut again);
