@@ -262,6 +262,11 @@ impl<'t> Table<'t> {
                 }
             },
             (None, Some(file)) => match file.value {
+                DeValue::String(path) if looks_like_a_token(&path) => {
+                    let help = "put the token into a file, and name that file here";
+                    problems.push_secret(file.at.span, &file.path, "looks like a token, and not like a path", help);
+                    None
+                }
                 DeValue::String(path) if !path.is_empty() => {
                     Some(SecretPlace::File(SecretFile::new(path.into_owned())))
                 }
@@ -283,6 +288,13 @@ impl<'t> Table<'t> {
         };
         place.map(|place| if omits { SecretPlace::Omitted } else { place })
     }
+}
+
+/// Whoever pastes the token itself here is told so without seeing it printed. A Splunk token is a UUID, others are long and
+/// of letters and digits alone; a path that looks like that can be written with `./` before it.
+fn looks_like_a_token(path: &str) -> bool {
+    let is_long = path.len() >= 32 && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    is_long && path.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// A name that is one everywhere; whoever pastes the secret itself here is told so without seeing it printed.

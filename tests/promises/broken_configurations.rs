@@ -218,6 +218,7 @@ fn places() -> Vec<(&'static str, Mistake)> {
         ("secret_as_the_variables_name", Instead("{ env = \"00000000-hunter2\" }", SECRET)),
         ("secret_variable_not_set", Instead("{ env = \"SIEM_FORWARD_NEVER_SET\" }", SECRET)),
         ("secret_variable_empty", Instead("{ env = \"SIEM_FORWARD_TEST_EMPTY\" }", SECRET)),
+        ("secret_as_the_path", Instead("{ file = \"5f0c3a1e-9b1c-4d5e-8f70-hunter20hunter2\" }", SECRET)),
         ("secret_file_missing", Instead("{ file = \"no.such\" }", SECRET)),
         ("secret_file_is_a_folder", Instead("{ file = \"folder\" }", SECRET)),
         ("secret_file_empty", Instead("{ file = \"empty\" }", SECRET)),
