@@ -2,8 +2,8 @@
 //!
 //! Each iteration is one event, and its time is that of its thread on a core. Events are prepared outside of the
 //! measured time and pushed in bursts that the ring holds, so that nothing is refused; `bare` measures the harness and
-//! the queue, `emitter` adds all that we do, and `emitter/shed` and `emitter/sampling` what the other policies add to that
-//! (`block` adds nothing: it begins where there is no room). Of the sampled events practically all are kept, so that the
+//! the queue, `emitter` adds all that we do, and `emitter/block`, `emitter/shed` and `emitter/sampling` what the other policies
+//! add to that. `block` begins where there is no room. Of the sampled events practically all are kept, so that the
 //! push is compared with a push.
 
 #![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
@@ -99,8 +99,9 @@ fn time(iterations: u64, producers: usize, push: impl Fn(AuditEvent) + Sync, bac
 
 type Policy = (&'static str, fn(Builder) -> Builder);
 
-const POLICIES: [Policy; 3] = [
+const POLICIES: [Policy; 4] = [
     ("emitter", |builder| builder),
+    ("emitter/block", |builder| builder.overflow(Overflow::Block { timeout: Duration::from_secs(1) })),
     ("emitter/shed", |builder| builder.overflow(Overflow::ShedBySeverity(Shed::default()))),
     ("emitter/sampling", |builder| {
         let mut sampling = Sampling::default();

@@ -23,6 +23,8 @@ mod tls;
 mod support;
 
 mod a_bad_day_blames_nobody;
+#[cfg(feature = "cli")]
+mod a_configuration_is_never_too_much;
 mod a_dead_letter_has_one_writer;
 #[cfg(target_os = "linux")]
 mod a_full_disk_is_told;

@@ -1,6 +1,5 @@
 //! Whatever stands in a configuration, reading it ends, takes memory in proportion to it, and says where it is wrong, or
 //! that no line is.
-#![cfg(feature = "cli")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -181,8 +180,6 @@ fn key() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
     #[test]
     fn any_bytes_are_a_configuration_or_are_told_why_not(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         drop(read(&bytes));
