@@ -103,7 +103,7 @@ pub const OF_ACKS: &[Case] = &[
 ];
 
 /// How many cases run at once: they wait more than they work.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 /// Names one case to run alone.
 const CASE: &str = "SIEM_FORWARD_CASE";
 /// What all that is drawn comes from; drawn itself without it.
