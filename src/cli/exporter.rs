@@ -45,8 +45,11 @@ pub(crate) struct Exporter {
 struct Shown {
     registry: Registry,
     pipeline: String,
-    health: Box<dyn Fn() -> Health + Send + Sync>,
+    health: Box<dyn Fn() -> (Health, Option<LastError>) + Send + Sync>,
 }
+
+/// What failed last, and how long ago.
+type LastError = (String, Duration);
 
 /// An answer, without its framing.
 struct Answer {
@@ -74,7 +77,8 @@ impl Exporter {
         forwarder.register(&registry)?;
         let pipeline = Arc::clone(&forwarder.pipeline);
         let name = pipeline.origin.pipeline.clone();
-        let shown = Shown { registry, pipeline: name, health: Box::new(move || pipeline.health()) };
+        let health = Box::new(move || (pipeline.health(), pipeline.last_error()));
+        let shown = Shown { registry, pipeline: name, health };
         let address = self.listener.local_addr().map_err(Failure::Thread)?;
         thread::Builder::new()
             .name("metrics".to_owned())
@@ -234,13 +238,17 @@ impl Shown {
 
     /// Whether every pipeline is healthy, and if not, why.
     fn ready(&self) -> Answer {
-        let health = (self.health)();
+        let (health, last_error) = (self.health)();
         let reasons: Vec<_> = (!health.healthy)
             .then(|| json!({ "pipeline": self.pipeline, "reason": health.error_message, "details": health.details }))
             .into_iter()
             .collect();
+        let last_errors: Vec<_> = last_error
+            .map(|(error, ago)| json!({ "pipeline": self.pipeline, "error": error, "seconds_ago": ago.as_secs_f64() }))
+            .into_iter()
+            .collect();
         let status = if health.healthy { "200 OK" } else { "503 Service Unavailable" };
-        let body = format!("{}\n", json!({ "ready": health.healthy, "reasons": reasons }));
+        let body = format!("{}\n", json!({ "ready": health.healthy, "reasons": reasons, "last_errors": last_errors }));
         Answer { status, content_type: JSON, body }
     }
 }

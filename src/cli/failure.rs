@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::inputs::InputsError;
+use super::watched::Unseen;
 use crate::config::ConfigError;
 use crate::dead_letter::LockError;
 use crate::engine::StartError;
@@ -35,6 +36,8 @@ pub(crate) enum Failure {
     Metrics { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Register(#[from] RegisterError),
+    #[error(transparent)]
+    Unseen(#[from] Unseen),
     #[error("{} cannot be opened: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("{} cannot be replayed: {source}", path.display())]
@@ -50,12 +53,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// 2 where the user has to change something, 1 where the machine refused.
+    /// 2 where the user has to change something, 1 where the machine refused, or nobody answers.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Output(_) | Self::Thread(_) | Self::Signals(_) | Self::Start(StartError::Thread { .. }) => {
-                ExitCode::from(1)
-            }
+            Self::Output(_)
+            | Self::Thread(_)
+            | Self::Signals(_)
+            | Self::Start(StartError::Thread { .. })
+            | Self::Unseen(_) => ExitCode::from(1),
             _ => ExitCode::from(2),
         }
     }

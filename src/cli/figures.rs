@@ -42,6 +42,23 @@ pub(crate) fn duration(value: Duration) -> String {
     }
 }
 
+/// How long something has waited: `0 s`, `12.3 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+pub(crate) fn age(value: Duration) -> String {
+    let seconds = value.as_secs();
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, _) if value.is_zero() => "0 s".to_owned(),
+        (0, 0, 0, _) => format!("{:.1} s", value.as_secs_f64()),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, ..) => format!("{days} d {hours} h"),
+    }
+}
+
+/// `0.125` as `12 %`.
+pub(crate) fn percent(ratio: f64) -> String {
+    format!("{:.0} %", (ratio * 100.0).floor())
+}
+
 /// Bytes in the unit that fits: `900 B`, `12.3 KB`, `38.2 MB`.
 #[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
 pub(crate) fn bytes(value: u64) -> String {
@@ -81,6 +98,12 @@ mod tests {
         assert_eq!(duration(Duration::from_nanos(350)), "350 ns");
         assert_eq!(duration(Duration::from_micros(1240)), "1.24 ms");
         assert_eq!(duration(Duration::from_secs(150)), "150 s");
+        assert_eq!([age(Duration::ZERO), age(Duration::from_millis(12_340))], ["0 s", "12.3 s"]);
+        assert_eq!(
+            [200, 7_500, 273_600].map(|seconds| age(Duration::from_secs(seconds))),
+            ["3 min 20 s", "2 h 5 min", "3 d 4 h"]
+        );
+        assert_eq!([percent(0.0), percent(0.999), percent(1.0)], ["0 %", "99 %", "100 %"]);
         assert_eq!(bytes(38_200_000), "38.2 MB");
         assert_eq!(rate(10, Duration::ZERO), 0);
         assert!((per_million(Duration::from_secs(2), 4_000_000) - 0.5).abs() < 1e-9);

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod check;
+mod columns;
 mod config_file;
 mod control;
 mod dead_letter;
@@ -29,9 +30,11 @@ mod selection;
 mod service;
 mod signals;
 mod source;
+mod status;
 mod survey;
 mod tally;
 mod usage;
+mod watched;
 
 use std::io::Write;
 use std::path::Path;
@@ -68,6 +71,7 @@ Examples:
   siem-forward receive --port 8088                    a Splunk HEC to test against
   siem-forward check --config siem.toml               every mistake in it, then the way to the SIEM
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
+  siem-forward status                                 what a running one does, and whether anything is red
   siem-forward replay dead.ndjson --config siem.toml  send again what was refused or left over
 
 Exit codes: 0 all delivered; 1 something was not, a line was unreadable, or a destination that is checked\ndoes not answer; 2 bad usage or configuration.";
@@ -80,6 +84,8 @@ enum Command {
     Run(run::RunArguments),
     /// Look for mistakes in a configuration, and go the way to its destination
     Check(check::CheckArguments),
+    /// Look at a program that runs: one screen, and exit code 1 where anything is red
+    Status(status::StatusArguments),
     /// Send a dead letter again, to the destination that it was meant for
     Replay(replay::ReplayArguments),
     /// Look into a dead letter
@@ -103,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::init(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
+        Command::Status(arguments) => status::status(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),

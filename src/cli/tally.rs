@@ -1,10 +1,10 @@
 //! How many records of which kind: a table for people, an object for machines.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::columns::aligned;
 use super::figures::{bytes, count};
 use crate::dead_letter::Record;
 use crate::event::{Severity, Timestamp};
@@ -92,24 +92,7 @@ impl Tally {
         if self.kinds.len() > 1 {
             rows.push(self.total.cells("all", ""));
         }
-        let width =
-            |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<usize> = (0..TITLES.len()).map(|column| width(column).unwrap_or(0)).collect();
-        let mut text = String::new();
-        for row in &rows {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let written = if TEXT.contains(&column) {
-                    write!(line, "  {cell:<width$}")
-                } else {
-                    write!(line, "  {cell:>width$}")
-                };
-                debug_assert!(written.is_ok());
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
+        aligned(&rows, &TEXT)
     }
 
     pub(crate) fn to_json(&self) -> Value {

@@ -175,6 +175,7 @@ impl Pipeline {
             let reason = format!("{failures} requests failed in a row, the last with {cause}");
             self.vitals.not_delivering(reason, self.failing_since.load(Ordering::Relaxed));
         }
+        self.vitals.erred(cause.to_string(), monotonic());
         self.warn(cause.label(), || format!("a request failed: {cause}"));
         failures
     }
@@ -206,6 +207,7 @@ impl Pipeline {
         self.books.checked(took);
         self.vitals.checked(health, failures_max, monotonic());
         if let Some(words) = &health.error_message {
+            self.vitals.erred(format!("a health check failed: {words}"), monotonic());
             self.warn("health_check", || format!("a health check failed: {words}"));
         }
     }
@@ -217,6 +219,11 @@ impl Pipeline {
             BreakerState::Closed => health,
             state => health.detail("breaker", state.label()),
         }
+    }
+
+    /// What a request or a health check failed with last, and how long ago.
+    pub(crate) fn last_error(&self) -> Option<(String, Duration)> {
+        self.vitals.last_error(monotonic())
     }
 
     /// Records to be filled and buried together: a write of the dead letter waits for the disk.

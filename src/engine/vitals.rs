@@ -19,6 +19,8 @@ struct Troubles {
     /// Never lifted: a worker panicked, or the dead letter failed.
     lasting: Option<Trouble>,
     checks_failed: u32,
+    /// What failed last, whether or not it was a trouble, and when.
+    last_error: Option<(String, u64)>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,18 @@ impl Vitals {
             let words = health.error_message.as_deref().unwrap_or("it is not healthy");
             Trouble::set(&mut troubles.check, format!("{failed} health checks failed in a row: {words}"), now);
         }
+    }
+
+    /// A request or a health check failed.
+    pub(crate) fn erred(&self, words: String, now: u64) {
+        self.0.lock().last_error = Some((words, now));
+    }
+
+    /// What failed last, and how long ago.
+    pub(crate) fn last_error(&self, now: u64) -> Option<(String, Duration)> {
+        let troubles = self.0.lock();
+        let (words, at) = troubles.last_error.as_ref()?;
+        Some((words.clone(), Duration::from_nanos(now.saturating_sub(*at))))
     }
 
     /// What is known without asking the destination: the first reason that there is.

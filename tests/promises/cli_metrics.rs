@@ -14,13 +14,13 @@ use crate::program::{Running, Scene, TOKEN, assert_received, lines, wait_until};
 /// A connection of one request is answered within this, whatever hangs beside it.
 const SOON: Duration = Duration::from_secs(3);
 
-fn receiver(faults: &[&str]) -> Receiver {
+pub(crate) fn receiver(faults: &[&str]) -> Receiver {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     Receiver::start(ReceiverConfig { token: Some(TOKEN.to_owned()), faults, ..ReceiverConfig::default() }).unwrap()
 }
 
 /// A scene whose `run` shows its metrics at this address; port 0 takes a free one.
-fn scene(url: &str, keys: &str, listen: &str) -> Scene {
+pub(crate) fn scene(url: &str, keys: &str, listen: &str) -> Scene {
     let scene = Scene::new(url, keys);
     let config = scene.read("siem.toml");
     scene.write("siem.toml", format!("[metrics]\nlisten = \"{listen}\"\n\n{config}"));
@@ -28,7 +28,7 @@ fn scene(url: &str, keys: &str, listen: &str) -> Scene {
 }
 
 /// Where it says that it listens.
-fn address(running: &Running) -> SocketAddr {
+pub(crate) fn address(running: &Running) -> SocketAddr {
     running.wait_for("metrics on http://");
     let text = running.stderr();
     text.split_once("metrics on http://").unwrap().1.split_once('/').unwrap().0.parse().unwrap()
@@ -163,7 +163,7 @@ fn a_pipeline_that_is_red_is_not_ready_and_says_why() {
     let scene = scene(&receiver.url(), keys, "127.0.0.1:0");
     let mut running = scene.start(&[]);
     let address = address(&running);
-    assert_eq!(get(address, "/readyz"), (200, "{\"ready\":true,\"reasons\":[]}\n".to_owned()));
+    assert_eq!(get(address, "/readyz"), (200, "{\"last_errors\":[],\"ready\":true,\"reasons\":[]}\n".to_owned()));
     running.feed(lines(0..10));
     wait_until(|| get(address, "/readyz").0 == 503);
     let (status, body) = get(address, "/readyz");

@@ -65,6 +65,8 @@ mod cli_run;
 mod cli_run_ends;
 #[cfg(feature = "cli")]
 mod cli_service;
+#[cfg(feature = "cli")]
+mod cli_status;
 mod connections_grow_old;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod dns_change_moves_traffic;

@@ -1,0 +1,8 @@
+//! A program that runs, as it is seen from outside, at its `[metrics] listen`: what `status` and `top` show.
+
+mod endpoint;
+mod exposition;
+mod pipeline;
+
+pub(crate) use endpoint::{Endpoint, Unseen};
+pub(crate) use pipeline::{Observed, Pipeline};
