@@ -1,6 +1,5 @@
 //! What is shown while the end is waited for: how much is left, and how long it may take.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::figures::counted;
@@ -13,13 +12,12 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Draining {
-    is_terminal: bool,
     told: Option<Instant>,
 }
 
 impl Draining {
     pub(crate) fn new() -> Self {
-        Self { is_terminal: std::io::stderr().is_terminal(), told: None }
+        Self { told: None }
     }
 
     /// Shows what is left of a drain that ends within `left`: in the status line of a terminal; elsewhere as a line at
@@ -28,7 +26,7 @@ impl Draining {
         let metrics = forwarder.metrics();
         let events = metrics.ledger.in_flight + metrics.queue_size as u64;
         let sentence = sentence(events, left);
-        if self.is_terminal {
+        if progress.is_drawn() {
             progress.set(metrics.events_sent, &sentence);
         } else if events > 0 && self.told.is_none_or(|told| told.elapsed() >= LINE_INTERVAL) {
             tell(&sentence);

@@ -21,6 +21,7 @@ mod inputs;
 mod log;
 mod paperwork;
 mod progress;
+mod pulse;
 mod receive;
 mod replay;
 mod report;
@@ -50,6 +51,16 @@ use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "siem-forward", version, long_version = LONG_VERSION, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
+    /// How everything on standard error is written
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "text|json",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    log_format: log::LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -104,7 +115,7 @@ enum Command {
 pub fn main() -> ExitCode {
     // clap prints help to standard output and mistakes to standard error, and ends with 2 for the latter.
     let arguments = Arguments::parse();
-    log::install();
+    log::install(arguments.log_format);
     let result = match arguments.command {
         Command::Init(arguments) => init::init(&arguments),
         Command::Run(arguments) => run::run(&arguments),
@@ -141,7 +152,7 @@ pub fn read_configuration(bytes: &[u8]) -> Result<(), String> {
 
 /// Says something on standard error. Where that is gone there is nobody to tell.
 fn tell(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
+    log::tell(text);
 }
 
 /// Writes the result to standard output.

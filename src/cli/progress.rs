@@ -1,11 +1,12 @@
 //! Progress on standard error: a bar on a terminal, a line now and then elsewhere.
 
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::figures::{bytes, count, rate};
+use super::log::is_for_people;
+use super::tell;
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ impl Progress {
     }
 
     fn of(noun: &'static str, total: Option<u64>, is_input: bool) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(noun, total, is_input));
+        let bar = is_for_people().then(|| bar(noun, total, is_input));
         let begun = Instant::now();
         Self { bar, begun, last_line: begun, noun, total, is_input }
     }
@@ -50,7 +51,7 @@ impl Progress {
             let of =
                 self.total.filter(|_| !self.is_input).map_or(String::new(), |total| format!(" of {}", count(total)));
             let speed = count(rate(done, self.begun.elapsed()));
-            write_line(&format!("{}{of} {} delivered, {speed}/s {note}", count(done), self.noun));
+            tell(&format!("{}{of} {} delivered, {speed}/s {note}", count(done), self.noun));
         }
     }
 
@@ -62,8 +63,13 @@ impl Progress {
             bar.set_position(read);
             bar.set_message(fates);
         } else if self.is_due() {
-            write_line(&format!("{}; {fates}", reading(read, self.total, elapsed)));
+            tell(&format!("{}; {fates}", reading(read, self.total, elapsed)));
         }
+    }
+
+    /// Whether somebody looks at it.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.bar.is_some()
     }
 
     /// Whether it is time for a line.
@@ -81,11 +87,6 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
-}
-
-/// Where standard error is gone there is nobody to tell.
-fn write_line(line: &str) {
-    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 /// `12.0 MB of 40.0 MB read (30 %), 2.0 MB/s, about 14 s left`.

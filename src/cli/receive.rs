@@ -51,9 +51,7 @@ Examples:
   siem-forward receive --fault 429:retry_after=5,first=10 --fault delay:ms=200
   siem-forward receive --ack --ack-delay 10 --fault restart:every=50   loses what waits then
 
-It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted.
-
-Faults:
+It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted. Faults:
   503, 500, 502, 504         busy, or broken; with `taken`: after indexing all
   429:retry_after=5          asks for patience
   400:event=3                refuses this event and all behind it

@@ -15,9 +15,11 @@ use super::dry_run::{Form, dry_run};
 use super::exporter::Exporter;
 use super::failure::Failure;
 use super::feed::{Fed, Feed, Seen, Strictness};
-use super::figures::{count, counted};
+use super::figures::{age, count, counted};
 use super::inputs::sources;
 use super::progress::Progress;
+use super::pulse::Pulse;
+use super::receive::seconds;
 use super::report::{Lines, RunReport};
 use super::service::Service;
 use super::signals::Ended;
@@ -47,6 +49,9 @@ pub(crate) struct RunArguments {
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
+    /// How often a line of figures is written where standard error is no terminal; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    status_every: Duration,
 }
 
 const EXAMPLES: &str = "\
@@ -88,7 +93,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     }
     let feed = Feed::new(reader, rejected_file, &forwarder).strictness(arguments.strictness());
     let begun = Instant::now();
-    let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended);
+    let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended, arguments.status_every);
     let result = RunReport {
         title: format!("{} to {}", counted(input.offered, "event"), forwarder.destination()),
         pipeline: (name, report),
@@ -163,8 +168,15 @@ fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
 }
 
 /// Feeds the input to the forwarder and drains, on a thread of its own; this one shows progress and heeds signals.
-fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &Ended) -> (Fed, Report) {
+fn feed_and_drain(
+    feed: Feed,
+    forwarder: &Forwarder,
+    control: &Control,
+    ended: &Ended,
+    status_every: Duration,
+) -> (Fed, Report) {
     let seen = Seen::default();
+    let mut pulse = Pulse::new(status_every, feed.bytes_total());
     let mut progress = Progress::of_input(feed.bytes_total());
     thread::scope(|scope| {
         let seen = &seen;
@@ -187,7 +199,8 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
             service.tick(forwarder, control.draining());
             match control.draining() {
                 Some(left) => draining.show(&mut progress, forwarder, left),
-                None => show(&mut progress, forwarder, seen),
+                None if progress.is_drawn() => show(&mut progress, forwarder, seen),
+                None => pulse.tick(forwarder, seen),
             }
         }
         progress.finish();
@@ -199,7 +212,11 @@ fn feed_and_drain(feed: Feed, forwarder: &Forwarder, control: &Control, ended: &
 fn show(progress: &mut Progress, forwarder: &Forwarder, seen: &Seen) {
     let metrics = forwarder.metrics();
     let health = forwarder.health();
-    let mut notes = vec![format!("{} queued", count(metrics.queue_size as u64))];
+    let mut notes = vec![
+        format!("{} queued", count(metrics.queue_size as u64)),
+        format!("{} in flight", count(metrics.ledger.in_flight)),
+        format!("the oldest {}", age(metrics.oldest_undelivered_age)),
+    ];
     for (number, what) in [(seen.unreadable(), "unreadable"), (metrics.batches_failed, "failed requests")] {
         if number > 0 {
             notes.push(format!("{} {what}", count(number)));

@@ -23,6 +23,7 @@ mod parcel;
 mod pending;
 mod pipeline;
 mod refused;
+mod remedy;
 mod report;
 #[cfg(feature = "cli")]
 mod resender;

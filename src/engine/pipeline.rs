@@ -11,6 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use parking_lot::Mutex;
 
+use super::remedy::{at_stake, next_step};
 use super::vitals::Vitals;
 use super::witness::Witness;
 use crate::batch::Mark;
@@ -176,20 +177,31 @@ impl Pipeline {
             self.vitals.not_delivering(reason, self.failing_since.load(Ordering::Relaxed));
         }
         self.vitals.erred(cause.to_string(), monotonic());
-        self.warn(cause.label(), || format!("a request failed: {cause}"));
+        self.warn(cause.label(), || {
+            let step = next_step(cause.kind());
+            format!("a request failed at {}: {cause}; {}; {step}", self.origin.destination, self.at_stake())
+        });
         failures
     }
 
     /// The destination refuses us, whatever we send.
     pub(crate) fn halted(&self, cause: &Cause) {
         self.vitals.not_delivering(format!("the destination refuses us: {cause}"), monotonic());
-        self.warn("halted", || format!("the destination refuses us, events are kept: {cause}"));
+        self.warn("halted", || {
+            let step = next_step(cause.kind());
+            format!("{} refuses us, whatever is sent: {cause}; {}; {step}", self.origin.destination, self.at_stake())
+        });
     }
 
     /// A worker panicked, in a destination's code or in ours.
     pub(crate) fn panicked(&self, place: &'static str) {
         self.vitals.lastingly(format!("a panic in {place}; events go on"), monotonic());
         self.warn(place, || format!("a panic in {place}; events go on"));
+    }
+
+    /// What the failures mean for the data.
+    fn at_stake(&self) -> String {
+        at_stake(self.books.at_stake())
     }
 
     /// Nobody sends before this moment.
@@ -208,7 +220,9 @@ impl Pipeline {
         self.vitals.checked(health, failures_max, monotonic());
         if let Some(words) = &health.error_message {
             self.vitals.erred(format!("a health check failed: {words}"), monotonic());
-            self.warn("health_check", || format!("a health check failed: {words}"));
+            self.warn("health_check", || {
+                format!("a health check of {} failed: {words}; {}", self.origin.destination, self.at_stake())
+            });
         }
     }
 

@@ -168,6 +168,16 @@ impl Books {
         }
     }
 
+    /// Events that have no fate yet, that were dead-lettered, and that were lost.
+    pub(crate) fn at_stake(&self) -> [u64; 3] {
+        // Fates first, as in the snapshot.
+        let lost: u64 = self.lost.iter().map(|lost| lost.load(Ordering::Acquire)).sum();
+        let delivered = self.delivered.load(Ordering::Acquire);
+        let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
+        let accepted: u64 = self.accepted.lock().iter().map(|accepted| accepted.load(Ordering::Relaxed)).sum();
+        [accepted.saturating_sub(delivered + dead_lettered + lost), dead_lettered, lost]
+    }
+
     /// The age of the oldest event that may wait.
     fn oldest_age(&self, now: u64) -> Duration {
         let at_batchers = self.intakes.lock().iter().map(|intake| intake.oldest()).min();

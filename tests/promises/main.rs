@@ -52,6 +52,8 @@ mod cli_flags;
 #[cfg(feature = "cli")]
 mod cli_hostile;
 #[cfg(feature = "cli")]
+mod cli_log;
+#[cfg(feature = "cli")]
 mod cli_metrics;
 #[cfg(feature = "cli")]
 mod cli_overflow;
