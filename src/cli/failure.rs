@@ -38,6 +38,10 @@ pub(crate) enum Failure {
     Register(#[from] RegisterError),
     #[error(transparent)]
     Unseen(#[from] Unseen),
+    #[error("top draws on a terminal, and there is none: `siem-forward status` prints one screen")]
+    NoTerminal,
+    #[error("the terminal cannot be drawn on: {0}")]
+    Terminal(io::Error),
     #[error("{} cannot be opened: {source}", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("{} cannot be replayed: {source}", path.display())]
@@ -60,6 +64,7 @@ impl Failure {
             | Self::Thread(_)
             | Self::Signals(_)
             | Self::Start(StartError::Thread { .. })
+            | Self::Terminal(_)
             | Self::Unseen(_) => ExitCode::from(1),
             _ => ExitCode::from(2),
         }

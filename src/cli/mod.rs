@@ -34,6 +34,7 @@ mod source;
 mod status;
 mod survey;
 mod tally;
+mod top;
 mod usage;
 mod watched;
 
@@ -83,6 +84,7 @@ Examples:
   siem-forward check --config siem.toml               every mistake in it, then the way to the SIEM
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
   siem-forward status                                 what a running one does, and whether anything is red
+  siem-forward top                                    the same, once a second, on a terminal
   siem-forward replay dead.ndjson --config siem.toml  send again what was refused or left over
 
 Exit codes: 0 all delivered; 1 something was not, a line was unreadable, or a destination that is checked\ndoes not answer; 2 bad usage or configuration.";
@@ -97,6 +99,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Look at a program that runs: one screen, and exit code 1 where anything is red
     Status(status::StatusArguments),
+    /// Watch a program that runs, on a terminal
+    Top(top::TopArguments),
     /// Send a dead letter again, to the destination that it was meant for
     Replay(replay::ReplayArguments),
     /// Look into a dead letter
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Status(arguments) => status::status(&arguments),
+        Command::Top(arguments) => top::top(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),

@@ -69,6 +69,8 @@ mod cli_run_ends;
 mod cli_service;
 #[cfg(feature = "cli")]
 mod cli_status;
+#[cfg(all(feature = "cli", unix))]
+mod cli_top;
 mod connections_grow_old;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod dns_change_moves_traffic;

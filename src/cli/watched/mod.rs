@@ -5,4 +5,6 @@ mod exposition;
 mod pipeline;
 
 pub(crate) use endpoint::{Endpoint, Unseen};
+#[cfg(test)]
+pub(crate) use pipeline::LastError;
 pub(crate) use pipeline::{Observed, Pipeline};
