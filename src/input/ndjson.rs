@@ -5,6 +5,7 @@ use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
 
 use super::InputMap;
 use super::exact::exact_tape;
+use super::map::Original;
 use super::tape::{Item, Kind};
 use super::walk::Walk;
 use crate::event::{AuditEvent, EventSeed, TextBuffer};
@@ -85,22 +86,28 @@ impl Parser {
         self.scratch.extend_from_slice(line);
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');
         let mut tape = std::mem::replace(&mut self.tape, Tape::null());
+        let original = Original::new(line, &self.scratch);
         let map = self.map.as_ref().map(|map| (map, &mut self.at));
         let event = match fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape) {
-            Ok(()) => Self::read(map, &tape.0, buffer),
+            Ok(()) => Self::read(map, &tape.0, Some(original), buffer),
             Err(error) => Self::parse_exactly(map, line, error.error(), buffer),
         };
         self.tape = tape.reset();
         event
     }
 
-    fn read<N: Item>(map: Option<Mapping<'_>>, record: &[N], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+    fn read<N: Item>(
+        map: Option<Mapping<'_>>,
+        record: &[N],
+        original: Option<Original<'_>>,
+        buffer: TextBuffer,
+    ) -> Result<AuditEvent, Unreadable> {
         if !matches!(record.first().map(Item::kind), Some(Kind::Object { .. })) {
             return Err(Unreadable::NotAnObject);
         }
         let event = match map {
             None => EventSeed { buffer }.deserialize(&mut Walk::new(record)),
-            Some((map, at)) => map.event(record, at, buffer),
+            Some((map, at)) => map.event(record, original, at, buffer),
         };
         event.map_err(|reason| Unreadable::NotAnEvent(reason.0))
     }
@@ -121,7 +128,7 @@ impl Parser {
         // There is one line, and its number is ours to tell.
         let record = exact_tape(text)
             .map_err(|error| Unreadable::NotJson(error.to_string().replace(" at line 1 column ", " at byte ")))?;
-        Self::read(map, &record, buffer)
+        Self::read(map, &record, None, buffer)
     }
 }
 

@@ -8,6 +8,7 @@
 mod choice;
 mod compact;
 mod keys;
+mod original;
 mod places;
 mod pointer;
 mod read;
@@ -22,6 +23,7 @@ use crate::event::{AuditEvent, DetailValue, EventBuilder, EventType, Field, Text
 
 use choice::Choice;
 use compact::write_value;
+pub(super) use original::Original;
 use places::{Found, Places};
 use pointer::Pointer;
 pub use read::InvalidInputMap;
@@ -71,14 +73,16 @@ enum Parts {
 }
 
 impl InputMap {
-    /// The event of a record, in this buffer; `at` is memory that is kept from record to record.
+    /// The event of a record, in this buffer; `original` is where it was parsed from, where its texts point there, and
+    /// `at` is memory that is kept from record to record.
     pub(super) fn event<N: Item>(
         &self,
         record: &[N],
+        original: Option<Original<'_>>,
         at: &mut Vec<u32>,
         buffer: TextBuffer,
     ) -> Result<AuditEvent, Reason> {
-        let record = &self.places.find(record, at)?;
+        let record = &self.places.find(record, original, at)?;
         let timestamp = self.timestamp(record)?;
         // A word that is none gives none, so that the next choice is asked.
         let severity = self.severity.iter().find_map(|choice| choice.text(record)?.parse().ok());
@@ -141,7 +145,9 @@ impl InputMap {
             Parts::None => {}
             Parts::Object(pointer) => match record.get(pointer).map(|nodes| (nodes, nodes.first().map(Item::kind))) {
                 None => {}
-                Some((nodes, Some(Kind::Object { len, .. }))) => push_members(nodes, len, text),
+                Some((nodes, Some(Kind::Object { len, .. }))) => {
+                    push_members(nodes, len, record.original.filter(|_| pointer.is_whole()), text);
+                }
                 Some((nodes, _)) => {
                     push_value(pointer.name(), nodes, text);
                 }
@@ -197,13 +203,35 @@ fn has_key<N: Item>(object: &[N], len: usize, key: &str) -> bool {
     })
 }
 
-/// The members of an object as those of the details.
-fn push_members<N: Item>(object: &[N], len: usize, text: &mut TextBuffer) {
+/// The members of an object as those of the details. `original` is where it stands, where it is a whole record.
+fn push_members<N: Item>(object: &[N], len: usize, original: Option<Original<'_>>, text: &mut TextBuffer) {
     let mut next = 1;
-    for _ in 0..len {
+    for left in (0..len).rev() {
         let Some(Kind::Text(key)) = object.get(next).map(Item::kind) else { return };
-        next += 1 + push_value(key, object.get(next + 1..).unwrap_or_default(), text);
+        let value = object.get(next + 1..).unwrap_or_default();
+        next += 1 + push_original(key, value, left, original, text).unwrap_or_else(|| push_value(key, value, text));
     }
+}
+
+/// Pushes what is nested as it stands there, where it can; so many members follow.
+#[inline]
+fn push_original<N: Item>(
+    key: &str,
+    value: &[N],
+    left: usize,
+    original: Option<Original<'_>>,
+    text: &mut TextBuffer,
+) -> Option<usize> {
+    let (Kind::Object { count, .. } | Kind::Array { count, .. }) = value.first()?.kind() else { return None };
+    let following = match value.get(count + 1).map(Item::kind) {
+        Some(Kind::Text(following)) if left > 0 => Some(following),
+        _ => None,
+    };
+    let json = original?.nested(key, following)?;
+    let start = text.open_detail(key);
+    text.tail().extend_from_slice(json);
+    text.close_record(start);
+    Some(count + 1)
 }
 
 /// A text as it is, anything else as finished JSON; answers how many nodes it has.
@@ -256,11 +284,14 @@ mod tests {
     fn event(map: &str, record: &str) -> Result<AuditEvent, String> {
         let map = InputMap::from_toml(map).unwrap_or_else(|error| panic!("{error}"));
         let exact = map
-            .event(&exact_tape(record).unwrap(), &mut Vec::new(), TextBuffer::with_capacity(64))
+            .event(&exact_tape(record).unwrap(), None, &mut Vec::new(), TextBuffer::with_capacity(64))
             .map_err(|reason| reason.0);
         let mut bytes = record.as_bytes().to_vec();
+        let original = Original::new(record.as_bytes(), &bytes);
         let Ok(tape) = simd_json::to_tape(&mut bytes) else { return exact };
-        let fast = map.event(&tape.0, &mut Vec::new(), TextBuffer::with_capacity(64)).map_err(|reason| reason.0);
+        let fast = map
+            .event(&tape.0, Some(original), &mut Vec::new(), TextBuffer::with_capacity(64))
+            .map_err(|reason| reason.0);
         match (&fast, &exact) {
             (Ok(fast), Ok(exact)) => assert_eq!(shown(fast), shown(exact), "{record}"),
             _ => assert_eq!(fast.as_ref().err(), exact.as_ref().err(), "{record}"),
