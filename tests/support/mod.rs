@@ -290,9 +290,11 @@ pub fn assert_one_fate_each(
 /// Waits until the forwarder's metrics satisfy `condition`.
 pub fn wait_until(forwarder: &Forwarder, mut condition: impl FnMut(&siem_forward::Snapshot) -> bool) {
     let deadline = Instant::now() + PATIENCE;
+    // A snapshot merges the histograms of all threads, which a debug build takes milliseconds for.
+    let mut pause = Duration::from_millis(4);
     while !condition(&forwarder.metrics()) {
         assert!(Instant::now() < deadline, "never happened: {:?}", forwarder.metrics());
-        // A snapshot reads whole histograms, which a debug build takes half a millisecond for.
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
+        pause = (pause * 5 / 4).min(Duration::from_millis(40));
     }
 }
