@@ -5,7 +5,7 @@ use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
 
 use super::InputMap;
 use super::exact::exact_tape;
-use super::map::Original;
+use super::map::{Memory, Original};
 use super::tape::{Item, Kind};
 use super::walk::Walk;
 use crate::event::{AuditEvent, EventSeed, TextBuffer};
@@ -52,7 +52,7 @@ pub enum Unreadable {
 }
 
 /// A map, and its memory.
-type Mapping<'m> = (&'m InputMap, &'m mut Vec<u32>);
+type Mapping<'m> = (&'m InputMap, &'m mut Memory);
 
 /// Parses lines. It keeps its memory from one to the next.
 pub(super) struct Parser {
@@ -62,14 +62,14 @@ pub(super) struct Parser {
     scratch: Vec<u8>,
     /// Where the fields of an event come from; a line is of our own layout without it.
     map: Option<InputMap>,
-    /// Where the map's places are in a line.
-    at: Vec<u32>,
+    /// The map's.
+    memory: Memory,
 }
 
 impl Parser {
     pub(super) fn new() -> Self {
         let buffers = Buffers::with_max_depth(1024, DEPTH_MAX);
-        Self { buffers, tape: Tape::null(), scratch: Vec::new(), map: None, at: Vec::new() }
+        Self { buffers, tape: Tape::null(), scratch: Vec::new(), map: None, memory: Memory::default() }
     }
 
     pub(super) fn set_map(&mut self, map: InputMap) {
@@ -87,7 +87,7 @@ impl Parser {
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');
         let mut tape = std::mem::replace(&mut self.tape, Tape::null());
         let original = Original::new(line, &self.scratch);
-        let map = self.map.as_ref().map(|map| (map, &mut self.at));
+        let map = self.map.as_ref().map(|map| (map, &mut self.memory));
         let event = match fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape) {
             Ok(()) => Self::read(map, &tape.0, Some(original), buffer),
             Err(error) => Self::parse_exactly(map, line, error.error(), buffer),
@@ -107,7 +107,7 @@ impl Parser {
         }
         let event = match map {
             None => EventSeed { buffer }.deserialize(&mut Walk::new(record)),
-            Some((map, at)) => map.event(record, original, at, buffer),
+            Some((map, memory)) => map.event(record, original, memory, buffer),
         };
         event.map_err(|reason| Unreadable::NotAnEvent(reason.0))
     }

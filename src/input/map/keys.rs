@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::input::tape::{Item, Kind};
+
 /// Beyond so many keys of one object they are looked for in a set.
 const PAIRWISE_MAX: usize = 16;
-
-const ROOM: usize = 48;
 
 /// What two texts rarely share: its length, and the bytes at both of its ends.
 #[inline]
@@ -18,43 +18,59 @@ pub(super) fn fingerprint(text: &str) -> u64 {
     ends ^ (bytes.len() as u64).rotate_right(8)
 }
 
-/// The keys of the object that is being looked at, behind those of the objects around it.
-pub(super) struct Keys<'t> {
+/// The keys of the object that is being looked at, behind those of the objects around it. Memory that is kept from
+/// record to record.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
     fingerprints: Vec<u64>,
-    texts: Vec<&'t str>,
+    /// The nodes that they are.
+    nodes: Vec<usize>,
 }
 
-impl<'t> Keys<'t> {
-    pub(super) fn new() -> Self {
-        // More than most records have open at once.
-        Self { fingerprints: Vec::with_capacity(ROOM), texts: Vec::with_capacity(ROOM) }
+impl Keys {
+    pub(super) fn clear(&mut self) {
+        self.end(0);
     }
 
     /// An object begins: where its keys will stand.
     pub(super) fn begin(&self) -> usize {
-        self.texts.len()
+        self.nodes.len()
     }
 
     /// It ends.
     pub(super) fn end(&mut self, begin: usize) {
         self.fingerprints.truncate(begin);
-        self.texts.truncate(begin);
+        self.nodes.truncate(begin);
     }
 
-    /// Notes a key of the object that began there, with its fingerprint; false where the object has it already. `many`
-    /// is that object's, for when it has many.
+    /// Notes the key at this node, of the object that began there, with its fingerprint; false where the object has it
+    /// already. `many` is that object's, for when it has many.
     #[inline]
-    pub(super) fn insert(&mut self, begin: usize, many: &mut HashSet<&'t str>, its: u64, key: &'t str) -> bool {
+    pub(super) fn insert<'r, N: Item>(
+        &mut self,
+        begin: usize,
+        many: &mut HashSet<&'r str>,
+        (its, key, node): (u64, &'r str, usize),
+        record: &'r [N],
+    ) -> bool {
         let before = self.fingerprints.get(begin..).unwrap_or_default();
-        if before.len() >= PAIRWISE_MAX {
-            if many.is_empty() {
-                many.extend(self.texts.get(begin..).unwrap_or_default());
-            }
-            return many.insert(key);
+        if before.len() < PAIRWISE_MAX {
+            let is_new = !before.contains(&its) || !self.texts(begin, record).any(|text| text == key);
+            self.fingerprints.push(its);
+            self.nodes.push(node);
+            return is_new;
         }
-        let is_new = !before.contains(&its) || !self.texts.get(begin..).unwrap_or_default().contains(&key);
-        self.fingerprints.push(its);
-        self.texts.push(key);
-        is_new
+        if many.is_empty() {
+            many.extend(self.texts(begin, record));
+        }
+        many.insert(key)
+    }
+
+    fn texts<'r, N: Item>(&self, begin: usize, record: &'r [N]) -> impl Iterator<Item = &'r str> {
+        let nodes = self.nodes.get(begin..).unwrap_or_default();
+        nodes.iter().filter_map(|node| match record.get(*node)?.kind() {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        })
     }
 }

@@ -24,6 +24,7 @@ use crate::event::{AuditEvent, DetailValue, EventBuilder, EventType, Field, Text
 use choice::Choice;
 use compact::write_value;
 pub(super) use original::Original;
+pub(super) use places::Memory;
 use places::{Found, Places};
 use pointer::Pointer;
 pub use read::InvalidInputMap;
@@ -73,16 +74,15 @@ enum Parts {
 }
 
 impl InputMap {
-    /// The event of a record, in this buffer; `original` is where it was parsed from, where its texts point there, and
-    /// `at` is memory that is kept from record to record.
+    /// The event of a record, in this buffer; `original` is where it was parsed from, where its texts point there.
     pub(super) fn event<N: Item>(
         &self,
         record: &[N],
         original: Option<Original<'_>>,
-        at: &mut Vec<u32>,
+        memory: &mut Memory,
         buffer: TextBuffer,
     ) -> Result<AuditEvent, Reason> {
-        let record = &self.places.find(record, original, at)?;
+        let record = &self.places.find(record, original, memory)?;
         let timestamp = self.timestamp(record)?;
         // A word that is none gives none, so that the next choice is asked.
         let severity = self.severity.iter().find_map(|choice| choice.text(record)?.parse().ok());
@@ -284,13 +284,13 @@ mod tests {
     fn event(map: &str, record: &str) -> Result<AuditEvent, String> {
         let map = InputMap::from_toml(map).unwrap_or_else(|error| panic!("{error}"));
         let exact = map
-            .event(&exact_tape(record).unwrap(), None, &mut Vec::new(), TextBuffer::with_capacity(64))
+            .event(&exact_tape(record).unwrap(), None, &mut Memory::default(), TextBuffer::with_capacity(64))
             .map_err(|reason| reason.0);
         let mut bytes = record.as_bytes().to_vec();
         let original = Original::new(record.as_bytes(), &bytes);
         let Ok(tape) = simd_json::to_tape(&mut bytes) else { return exact };
         let fast = map
-            .event(&tape.0, Some(original), &mut Vec::new(), TextBuffer::with_capacity(64))
+            .event(&tape.0, Some(original), &mut Memory::default(), TextBuffer::with_capacity(64))
             .map_err(|reason| reason.0);
         match (&fast, &exact) {
             (Ok(fast), Ok(exact)) => assert_eq!(shown(fast), shown(exact), "{record}"),

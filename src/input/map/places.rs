@@ -52,7 +52,7 @@ impl Places {
         pointer.set_slot(slot);
     }
 
-    /// Finds all of them. `at` is memory that is kept from record to record.
+    /// Finds all of them.
     ///
     /// A record must not say one thing to one reader and another to the next, so all of it is looked at, whatever is
     /// looked for.
@@ -63,11 +63,13 @@ impl Places {
         &self,
         record: &'r [N],
         original: Option<Original<'r>>,
-        at: &'r mut Vec<u32>,
+        memory: &'r mut Memory,
     ) -> Result<Found<'r, N>, Reason> {
+        let Memory { at, keys } = memory;
+        keys.clear();
         at.clear();
         at.resize(self.count, NOWHERE);
-        Search { record, at, keys: Keys::new() }.value(0, 0, Some(&self.root))?;
+        Search { record, at, keys }.value(0, 0, Some(&self.root))?;
         Ok(Found { record, original, at })
     }
 }
@@ -89,14 +91,22 @@ impl Branch {
     }
 }
 
-/// On its way through a record.
-struct Search<'r, N> {
-    record: &'r [N],
-    at: &'r mut [u32],
-    keys: Keys<'r>,
+/// What is kept from record to record: memory alone.
+#[derive(Debug, Default)]
+pub(in crate::input) struct Memory {
+    /// Where each place is.
+    at: Vec<u32>,
+    keys: Keys,
 }
 
-impl<N: Item> Search<'_, N> {
+/// On its way through a record.
+struct Search<'r, 'm, N> {
+    record: &'r [N],
+    at: &'m mut [u32],
+    keys: &'m mut Keys,
+}
+
+impl<N: Item> Search<'_, '_, N> {
     /// Looks at all of the value that begins at this node, below so many objects and arrays; notes what the branch and
     /// those below it are looking for. Answers the node behind it.
     fn value(&mut self, start: usize, depth: usize, branch: Option<&Branch>) -> Result<usize, Reason> {
@@ -114,7 +124,7 @@ impl<N: Item> Search<'_, N> {
                         return Err(Reason::custom("a key is no text"));
                     };
                     let its = fingerprint(key);
-                    if !self.keys.insert(begin, &mut many, its, key) {
+                    if !self.keys.insert(begin, &mut many, (its, key, next), self.record) {
                         return Err(repeated(key));
                     }
                     next = self.value(next + 1, depth + 1, branch.and_then(|branch| branch.of_key(its, key)))?;
@@ -195,8 +205,8 @@ mod tests {
             places.enter(&mut again);
             assert_eq!((again.slot(), places.count), (pointers[2].slot(), cases.len()));
             // What an earlier record left there counts for nothing.
-            let mut at = vec![7; 99];
-            let found = places.find(&tape.0, None, &mut at).unwrap();
+            let mut memory = Memory { at: vec![7; 99], ..Memory::default() };
+            let found = places.find(&tape.0, None, &mut memory).unwrap();
             for ((text, expected), pointer) in cases.iter().zip(&pointers) {
                 let kind = found.get(pointer).and_then(|nodes| nodes.first()).map(Item::kind);
                 let text_there = kind.map(|kind| if let Kind::Text(text) = kind { text } else { "?" });
@@ -208,7 +218,7 @@ mod tests {
     fn checked(json: &str) -> Result<(), String> {
         let mut bytes = json.as_bytes().to_vec();
         let tape = simd_json::to_tape(&mut bytes).unwrap();
-        Places::default().find(&tape.0, None, &mut Vec::new()).map(drop).map_err(|reason| reason.0)
+        Places::default().find(&tape.0, None, &mut Memory::default()).map(drop).map_err(|reason| reason.0)
     }
 
     #[test]
