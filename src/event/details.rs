@@ -1,12 +1,13 @@
 //! Details: any JSON object, kept member by member.
 //!
 //! A member is a record: the key's length (4 bytes), the key, and the value, which is text still to be escaped or
-//! finished JSON. The last of a repeated key wins, as with fields.
+//! finished JSON. The last of a repeated key wins, as with fields. Where the details came as a whole, as those of a mapped
+//! record, they are one record instead: the finished object.
 
 use std::collections::HashSet;
 
 use super::escape::{write_float, write_text};
-use super::text::{DETAIL_JSON, DETAIL_TEXT, TextBuffer};
+use super::text::{DETAIL_JSON, DETAIL_TEXT, DETAILS_JSON, TextBuffer};
 
 /// Up to this many members a repeated key is looked for pair by pair; beyond it by a set, so that an event of a
 /// thousand members costs the batcher no million comparisons.
@@ -100,6 +101,21 @@ impl TextBuffer {
         start
     }
 
+    /// Appends all details at once, a finished object without a repeated key; no other may be there.
+    #[cfg(feature = "cli")]
+    pub(crate) fn push_details(&mut self, object: &[u8]) {
+        self.push_record(DETAILS_JSON, &[object]);
+    }
+
+    /// The details, where they came as a whole; there are `count` records of them.
+    #[inline]
+    pub(super) fn whole_details(&self, count: usize) -> Option<&[u8]> {
+        if count != 1 {
+            return None;
+        }
+        self.records().find(|(tag, _)| *tag == DETAILS_JSON).map(|(_, object)| object)
+    }
+
     /// All members in the order of writing, repeated keys included.
     pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.records().filter_map(Member::read)
@@ -141,7 +157,7 @@ pub(crate) struct Member<'a> {
 
 impl<'a> Member<'a> {
     fn read((tag, bytes): (u8, &'a [u8])) -> Option<Self> {
-        if tag < DETAIL_TEXT {
+        if !matches!(tag, DETAIL_TEXT | DETAIL_JSON) {
             return None;
         }
         let (length, rest) = bytes.split_first_chunk::<4>()?;
@@ -175,6 +191,9 @@ pub(crate) fn write_object(text: &TextBuffer, out: &mut Vec<u8>) -> bool {
 /// Writes an object of the `count` detail records.
 #[inline]
 pub(crate) fn write_members(text: &TextBuffer, count: usize, out: &mut Vec<u8>) {
+    if let Some(object) = text.whole_details(count) {
+        return out.extend_from_slice(object);
+    }
     out.push(b'{');
     let mut separator: &[u8] = b"";
     text.for_each_detail(count, |member| {

@@ -26,6 +26,8 @@ const FIELDS: usize = 10;
 pub(super) const DETAIL_TEXT: u8 = 16;
 /// A detail whose value is finished JSON.
 pub(super) const DETAIL_JSON: u8 = 17;
+/// All details at once, as a finished object.
+pub(super) const DETAILS_JSON: u8 = 18;
 const HEADER_BYTES: usize = 5;
 
 /// The buffer itself. It always holds whole records of valid UTF-8 text.

@@ -5,7 +5,7 @@ use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
 
 use super::InputMap;
 use super::exact::exact_tape;
-use super::map::{Memory, Original};
+use super::map::Memory;
 use super::tape::{Item, Kind};
 use super::walk::Walk;
 use crate::event::{AuditEvent, EventSeed, TextBuffer};
@@ -86,10 +86,9 @@ impl Parser {
         self.scratch.extend_from_slice(line);
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');
         let mut tape = std::mem::replace(&mut self.tape, Tape::null());
-        let original = Original::new(line, &self.scratch);
         let map = self.map.as_ref().map(|map| (map, &mut self.memory));
         let event = match fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape) {
-            Ok(()) => Self::read(map, &tape.0, Some(original), buffer),
+            Ok(()) => Self::read(map, &tape.0, Some(line), buffer),
             Err(error) => Self::parse_exactly(map, line, error.error(), buffer),
         };
         self.tape = tape.reset();
@@ -99,7 +98,7 @@ impl Parser {
     fn read<N: Item>(
         map: Option<Mapping<'_>>,
         record: &[N],
-        original: Option<Original<'_>>,
+        line: Option<&[u8]>,
         buffer: TextBuffer,
     ) -> Result<AuditEvent, Unreadable> {
         if !matches!(record.first().map(Item::kind), Some(Kind::Object { .. })) {
@@ -107,7 +106,7 @@ impl Parser {
         }
         let event = match map {
             None => EventSeed { buffer }.deserialize(&mut Walk::new(record)),
-            Some((map, memory)) => map.event(record, original, memory, buffer),
+            Some((map, memory)) => map.event(record, line, memory, buffer),
         };
         event.map_err(|reason| Unreadable::NotAnEvent(reason.0))
     }
@@ -226,6 +225,21 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic_and_are_no_event(line in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(Parser::new().parse(&line, TextBuffer::with_capacity(64)).is_err());
+        }
+
+        #[test]
+        fn a_damaged_line_kept_as_a_whole_is_json_of_the_same_value(at in 0usize..200, byte: u8) {
+            let map = "timestamp = \"/t\"\nevent_type = { value = \"x\" }\nseverity = { value = \"low\" }\ndetails = \"\"";
+            let mut parser = Parser::new();
+            parser.set_map(InputMap::from_toml(map).unwrap());
+            let line = "{\"t\":\"2026-01-01T00:00:00Z\",\"u\":\"ü\\n\",\"a\":[1.5,-7,10,true,null,{}],\"o\":{\"k\":\"a b\"}}";
+            let mut line = line.as_bytes().to_vec();
+            let at = at % line.len();
+            line[at] = byte;
+            let Ok(event) = parser.parse(&line, TextBuffer::with_capacity(64)) else { return Ok(()) };
+            let kept: serde_json::Value = serde_json::from_str(&event.details().unwrap()).unwrap();
+            prop_assert_eq!(kept, serde_json::from_slice::<serde_json::Value>(&line).unwrap());
+            prop_assert_eq!(serde_json::to_string(&event).unwrap().matches("\"details\":{\"").count(), 1);
         }
 
         #[test]

@@ -47,6 +47,9 @@ struct Details<'a>(&'a TextBuffer, usize);
 
 impl Serialize for Details<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if let Some(object) = self.0.whole_details(self.1) {
+            return Json(object).serialize(serializer);
+        }
         let mut members: Vec<Member<'_>> = Vec::with_capacity(self.1);
         self.0.for_each_detail(self.1, |member| members.push(member));
         let mut map = serializer.serialize_map(Some(members.len()))?;

@@ -8,7 +8,6 @@
 mod choice;
 mod compact;
 mod keys;
-mod original;
 mod places;
 mod pointer;
 mod read;
@@ -22,8 +21,7 @@ use super::walk::Reason;
 use crate::event::{AuditEvent, DetailValue, EventBuilder, EventType, Field, TextBuffer, Timestamp, now, repeated};
 
 use choice::Choice;
-use compact::write_value;
-pub(super) use original::Original;
+use compact::{is_compact, write_value};
 pub(super) use places::Memory;
 use places::{Found, Places};
 use pointer::Pointer;
@@ -74,15 +72,15 @@ enum Parts {
 }
 
 impl InputMap {
-    /// The event of a record, in this buffer; `original` is where it was parsed from, where its texts point there.
+    /// The event of a record, in this buffer; `line` is what it was parsed from, where that is JSON of the same value.
     pub(super) fn event<N: Item>(
         &self,
         record: &[N],
-        original: Option<Original<'_>>,
+        line: Option<&[u8]>,
         memory: &mut Memory,
         buffer: TextBuffer,
     ) -> Result<AuditEvent, Reason> {
-        let record = &self.places.find(record, original, memory)?;
+        let record = &self.places.find(record, memory)?;
         let timestamp = self.timestamp(record)?;
         // A word that is none gives none, so that the next choice is asked.
         let severity = self.severity.iter().find_map(|choice| choice.text(record)?.parse().ok());
@@ -103,7 +101,7 @@ impl InputMap {
                 event.text.push(*field, &text);
             }
         }
-        self.push_details(record, original_id.as_deref(), &mut event.text)?;
+        self.push_details(record, line, original_id.as_deref(), &mut event.text)?;
         Ok(event)
     }
 
@@ -131,6 +129,7 @@ impl InputMap {
     fn push_details<N: Item>(
         &self,
         record: &Found<'_, N>,
+        line: Option<&[u8]>,
         original_id: Option<&str>,
         text: &mut TextBuffer,
     ) -> Result<(), Reason> {
@@ -146,7 +145,11 @@ impl InputMap {
             Parts::Object(pointer) => match record.get(pointer).map(|nodes| (nodes, nodes.first().map(Item::kind))) {
                 None => {}
                 Some((nodes, Some(Kind::Object { len, .. }))) => {
-                    push_members(nodes, len, record.original.filter(|_| pointer.is_whole()), text);
+                    // What stands there already need not be written anew.
+                    match line.map(<[u8]>::trim_ascii).filter(|line| pointer.is_whole() && is_compact(line)) {
+                        Some(line) => text.push_details(line),
+                        None => push_members(nodes, len, text),
+                    }
                 }
                 Some((nodes, _)) => {
                     push_value(pointer.name(), nodes, text);
@@ -203,35 +206,13 @@ fn has_key<N: Item>(object: &[N], len: usize, key: &str) -> bool {
     })
 }
 
-/// The members of an object as those of the details. `original` is where it stands, where it is a whole record.
-fn push_members<N: Item>(object: &[N], len: usize, original: Option<Original<'_>>, text: &mut TextBuffer) {
+/// The members of an object as those of the details.
+fn push_members<N: Item>(object: &[N], len: usize, text: &mut TextBuffer) {
     let mut next = 1;
-    for left in (0..len).rev() {
+    for _ in 0..len {
         let Some(Kind::Text(key)) = object.get(next).map(Item::kind) else { return };
-        let value = object.get(next + 1..).unwrap_or_default();
-        next += 1 + push_original(key, value, left, original, text).unwrap_or_else(|| push_value(key, value, text));
+        next += 1 + push_value(key, object.get(next + 1..).unwrap_or_default(), text);
     }
-}
-
-/// Pushes what is nested as it stands there, where it can; so many members follow.
-#[inline]
-fn push_original<N: Item>(
-    key: &str,
-    value: &[N],
-    left: usize,
-    original: Option<Original<'_>>,
-    text: &mut TextBuffer,
-) -> Option<usize> {
-    let (Kind::Object { count, .. } | Kind::Array { count, .. }) = value.first()?.kind() else { return None };
-    let following = match value.get(count + 1).map(Item::kind) {
-        Some(Kind::Text(following)) if left > 0 => Some(following),
-        _ => None,
-    };
-    let json = original?.nested(key, following)?;
-    let start = text.open_detail(key);
-    text.tail().extend_from_slice(json);
-    text.close_record(start);
-    Some(count + 1)
 }
 
 /// A text as it is, anything else as finished JSON; answers how many nodes it has.
@@ -287,10 +268,9 @@ mod tests {
             .event(&exact_tape(record).unwrap(), None, &mut Memory::default(), TextBuffer::with_capacity(64))
             .map_err(|reason| reason.0);
         let mut bytes = record.as_bytes().to_vec();
-        let original = Original::new(record.as_bytes(), &bytes);
         let Ok(tape) = simd_json::to_tape(&mut bytes) else { return exact };
         let fast = map
-            .event(&tape.0, Some(original), &mut Memory::default(), TextBuffer::with_capacity(64))
+            .event(&tape.0, Some(record.as_bytes()), &mut Memory::default(), TextBuffer::with_capacity(64))
             .map_err(|reason| reason.0);
         match (&fast, &exact) {
             (Ok(fast), Ok(exact)) => assert_eq!(shown(fast), shown(exact), "{record}"),
@@ -300,7 +280,8 @@ mod tests {
     }
 
     fn shown(event: &AuditEvent) -> String {
-        format!("{event:?} {:?} {:?}", event.user_id(), event.details()).split_once("timestamp").unwrap().1.to_owned()
+        let texts = [event.user_id(), event.request_id()];
+        format!("{} {} {} {texts:?} {:?}", event.timestamp(), event.event_type(), event.severity(), event.details())
     }
 
     fn with(lines: &str, members: &str) -> Result<AuditEvent, String> {

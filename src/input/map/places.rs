@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use ::serde::de::Error;
 
 use super::keys::{Keys, fingerprint};
-use super::original::Original;
 use super::pointer::Pointer;
 use crate::event::{DETAILS_DEPTH_MAX, repeated, too_deep};
 use crate::input::tape::{Item, Kind};
@@ -59,18 +58,13 @@ impl Places {
     ///
     /// # Errors
     /// Where a key comes twice in an object, or what is nested too deep for readers to bear.
-    pub(super) fn find<'r, N: Item>(
-        &self,
-        record: &'r [N],
-        original: Option<Original<'r>>,
-        memory: &'r mut Memory,
-    ) -> Result<Found<'r, N>, Reason> {
+    pub(super) fn find<'r, N: Item>(&self, record: &'r [N], memory: &'r mut Memory) -> Result<Found<'r, N>, Reason> {
         let Memory { at, keys } = memory;
         keys.clear();
         at.clear();
         at.resize(self.count, NOWHERE);
         Search { record, at, keys }.value(0, 0, Some(&self.root))?;
-        Ok(Found { record, original, at })
+        Ok(Found { record, at })
     }
 }
 
@@ -147,7 +141,6 @@ impl<N: Item> Search<'_, '_, N> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found<'r, N> {
     pub(super) record: &'r [N],
-    pub(super) original: Option<Original<'r>>,
     at: &'r [u32],
 }
 
@@ -206,7 +199,7 @@ mod tests {
             assert_eq!((again.slot(), places.count), (pointers[2].slot(), cases.len()));
             // What an earlier record left there counts for nothing.
             let mut memory = Memory { at: vec![7; 99], ..Memory::default() };
-            let found = places.find(&tape.0, None, &mut memory).unwrap();
+            let found = places.find(&tape.0, &mut memory).unwrap();
             for ((text, expected), pointer) in cases.iter().zip(&pointers) {
                 let kind = found.get(pointer).and_then(|nodes| nodes.first()).map(Item::kind);
                 let text_there = kind.map(|kind| if let Kind::Text(text) = kind { text } else { "?" });
@@ -218,7 +211,7 @@ mod tests {
     fn checked(json: &str) -> Result<(), String> {
         let mut bytes = json.as_bytes().to_vec();
         let tape = simd_json::to_tape(&mut bytes).unwrap();
-        Places::default().find(&tape.0, None, &mut Memory::default()).map(drop).map_err(|reason| reason.0)
+        Places::default().find(&tape.0, &mut Memory::default()).map(drop).map_err(|reason| reason.0)
     }
 
     #[test]
