@@ -1,5 +1,5 @@
 //! What `run` says on standard error: figures now and then, and of each failure what it means and what to do.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 

@@ -104,6 +104,8 @@ mod overflow_is_a_policy;
 mod pending_batches;
 #[cfg(all(feature = "cli", unix))]
 mod proxies;
+#[cfg(all(feature = "cli", unix))]
+mod real_prometheus;
 #[cfg(feature = "cli")]
 mod receiver_acks;
 #[cfg(feature = "cli")]
