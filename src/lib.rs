@@ -63,6 +63,8 @@
 //!
 //! `cli` (default) holds what only the program needs: its commands, the configuration file, [`input`] and [`receiver`]. A
 //! service links the library with `default-features = false`.
+//!
+//! `tracing-layer` makes audit events of what a service says by `tracing`: `layer::AuditLayer`.
 
 // The rooms of the house, in the order in which data flows: each imports only from rooms above it.
 pub mod event;
@@ -78,6 +80,8 @@ pub mod ledger;
 mod append;
 mod dead_letter;
 mod engine;
+#[cfg(feature = "tracing-layer")]
+pub mod layer;
 #[cfg(feature = "cli")]
 pub mod input;
 #[cfg(feature = "cli")]

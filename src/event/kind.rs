@@ -81,6 +81,12 @@ event_types! {
     AuditGap = "audit_gap",
 }
 
+#[cfg(feature = "tracing-layer")]
+impl EventType<'static> {
+    /// Of an event of `tracing` that names no type.
+    pub(crate) const OF_TRACING: Self = Self::Custom(CustomType("tracing_event"));
+}
+
 impl fmt::Display for EventType<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -135,4 +135,6 @@ mod the_breaker_in_the_engine;
 mod tls_says_what_is_wrong;
 #[cfg(feature = "cli")]
 mod token_file_is_read_again;
+#[cfg(all(feature = "cli", feature = "tracing-layer"))]
+mod tracing_is_audited;
 mod wire_splunk;
