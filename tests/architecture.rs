@@ -251,6 +251,7 @@ fn every_link_of_the_readme_leads_somewhere() {
         "CHANGELOG.md",
         "docs/input-map.md",
         "docs/metrics.md",
+        "docs/operating.md",
         "docs/replay.md",
         "docs/tls.md",
     ] {
@@ -266,7 +267,8 @@ fn every_link_of_the_readme_leads_somewhere() {
 
 #[test]
 fn the_crates_root_is_small() {
-    let lib = code(&read(&root().join("src/lib.rs")));
+    // What the documentation hides is our own program's way in, and nobody's to learn.
+    let lib = code(&read(&root().join("src/lib.rs"))).replace("#[doc(hidden)]\npub mod ", "mod ");
     let mut items = names_after(&lib, "pub mod ");
     for statement in lib.split("pub use ").skip(1) {
         let statement = statement.split(';').next().unwrap();
