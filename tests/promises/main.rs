@@ -80,6 +80,8 @@ mod event_time_is_as_given;
 mod every_event_has_one_fate;
 #[cfg(feature = "cli")]
 mod every_fault_and_drain;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod examples_deploy;
 #[cfg(feature = "cli")]
 mod examples_map;
 mod forwarders_do_not_know_each_other;
