@@ -74,6 +74,8 @@ mod cli_top;
 mod connections_grow_old;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod dns_change_moves_traffic;
+#[cfg(feature = "cli")]
+mod documents_name_what_exists;
 mod event_reads_back;
 mod event_serde;
 mod event_time_is_as_given;
