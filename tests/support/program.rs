@@ -109,6 +109,11 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
+    /// For one that ends by a signal alone: a test that fails before it sends one leaves nothing running behind it.
+    pub fn killed_on_panic(&self) -> KilledOnPanic {
+        KilledOnPanic(self.pid())
+    }
+
     /// Closes its standard input and waits for its end.
     pub fn end(mut self) -> Ran {
         drop(self.stdin.take());
@@ -135,6 +140,18 @@ impl Running {
         assert!(!ran.stdout.contains(TOKEN) && !ran.stderr.contains(TOKEN), "the token is printed: {ran:?}");
         assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
         ran
+    }
+}
+
+/// Kills a program where its test fails.
+#[must_use = "it acts when it is dropped"]
+pub struct KilledOnPanic(Pid);
+
+impl Drop for KilledOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _was_alive = kill_process(self.0, Signal::KILL).is_ok();
+        }
     }
 }
 
