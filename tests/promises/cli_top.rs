@@ -50,7 +50,9 @@ fn it_draws_in_80_by_24_follows_what_happens_and_leaves_the_terminal_as_it_was()
     let program = env!("CARGO_BIN_EXE_siem-forward");
     let top = format!("{program} top --url http://{}", address(&running));
     // What stands there before is there again afterwards, and what is typed is shown again.
-    let script = format!("echo before; NO_COLOR=1 {top}; echo \"left with $?\"; stty -a | grep -o ' echo '; read end");
+    let script = format!(
+        "echo before; NO_COLOR=1 {top}; echo \"left with $?\"; stty -a | grep -o ' echo '; echo over; read end"
+    );
     let Some(terminal) = Terminal::start(&script) else {
         eprintln!("SKIPPED: there is no tmux on this machine, so top was drawn on no real terminal");
         return;
@@ -67,9 +69,9 @@ fn it_draws_in_80_by_24_follows_what_happens_and_leaves_the_terminal_as_it_was()
     running.end();
     wait_until(|| terminal.shown().contains("NOT SEEN for "));
     terminal.tmux(&["send-keys", "q"]);
-    wait_until(|| terminal.shown().contains("left with 0"));
+    wait_until(|| terminal.shown().contains("\nover"));
     let shown = terminal.shown();
-    assert!(shown.starts_with("before\n") && shown.contains("\n echo"), "{shown}");
+    assert!(shown.starts_with("before\nleft with 0\n") && shown.contains("\n echo"), "{shown}");
     assert!(!shown.contains("pipeline"), "{shown}");
     assert_received(&receiver, 0..500);
 }
