@@ -22,7 +22,7 @@ obtain() {
   fi
   if [ ! -x "$folder/usr/bin/promtool" ]; then
     command -v apt-get > /dev/null && command -v dpkg > /dev/null || return 1
-    mkdir -p "$folder"
+    mkdir -p "$folder" && rm -f "$folder"/*.deb
     # The lists of a new machine are empty or old.
     download 2> /dev/null || { apt-get -qq update && download; } || return 1
     dpkg -x "$folder"/prometheus_*.deb "$folder" || return 1
