@@ -87,7 +87,7 @@ fn time(iterations: u64, mut each: impl FnMut() -> usize) -> Duration {
     for _ in 0..iterations {
         black_box(each());
     }
-    clock() - begun
+    clock().saturating_sub(begun)
 }
 
 fn input(criterion: &mut Criterion) {
@@ -100,7 +100,7 @@ fn input(criterion: &mut Criterion) {
         group.sample_size(30);
         let (mut buffers, mut scratch) = (Buffers::with_max_depth(1024, 128), Vec::new());
         group.bench_function("bare", |bencher| {
-            bencher.iter_custom(|times| time(times, || bare(text, &mut buffers, &mut scratch)))
+            bencher.iter_custom(|times| time(times, || bare(text, &mut buffers, &mut scratch)));
         });
         group.bench_function("events", |bencher| bencher.iter_custom(|times| time(times, || read(text, map))));
         group.finish();
