@@ -16,7 +16,7 @@ use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
 use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
-use crate::siem::{FormatError, Siem, Splunk};
+use crate::siem::{Datadog, FormatError, Siem, Splunk};
 use crate::table::{Overlay, Problems, Secrets, Table};
 
 pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, general};
@@ -57,6 +57,7 @@ pub(crate) struct PipelineConfig {
 #[derive(Debug)]
 pub(crate) enum Destination {
     Splunk(Splunk),
+    Datadog(Datadog),
 }
 
 /// Why a file is no configuration.
@@ -137,6 +138,7 @@ impl Destination {
     pub(crate) fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
         match self {
             Self::Splunk(splunk) => splunk.format_event(event, body),
+            Self::Datadog(datadog) => datadog.format_event(event, body),
         }
     }
 
@@ -144,6 +146,7 @@ impl Destination {
     pub(crate) fn endpoint(&self) -> (&BaseUrl, &HttpConfig) {
         match self {
             Self::Splunk(splunk) => splunk.endpoint(),
+            Self::Datadog(datadog) => datadog.address(),
         }
     }
 
@@ -151,6 +154,7 @@ impl Destination {
     pub(crate) fn fingerprint(&self) -> (&'static str, String) {
         match self {
             Self::Splunk(splunk) => (splunk.siem_type(), Siem::destination(splunk)),
+            Self::Datadog(datadog) => (datadog.siem_type(), Siem::destination(datadog)),
         }
     }
 
@@ -158,6 +162,7 @@ impl Destination {
     pub(crate) fn acknowledges(&self) -> bool {
         match self {
             Self::Splunk(splunk) => splunk.acknowledges(),
+            Self::Datadog(_) => false,
         }
     }
 }
@@ -210,6 +215,7 @@ impl PipelineConfig {
         let siem = SiemConfig::read(&mut table, problems);
         let destination = match siem_type {
             Some(SiemType::Splunk) => Splunk::read(&mut table, problems).map(Destination::Splunk),
+            Some(SiemType::Datadog) => Datadog::read(&mut table, problems).map(Destination::Datadog),
             // Without a type nobody knows the other keys: the one problem says enough.
             None => return None,
         };
@@ -221,15 +227,17 @@ impl PipelineConfig {
     pub(crate) fn builder(self) -> Builder {
         let builder = match self.destination {
             Destination::Splunk(splunk) => Forwarder::builder(splunk),
+            Destination::Datadog(datadog) => Forwarder::builder(datadog),
         };
         builder.name(self.name).config(self.siem)
     }
 }
 
 /// By the names in the file.
-const SIEM_TYPES: [(&str, SiemType); 1] = [("splunk", SiemType::Splunk)];
+const SIEM_TYPES: [(&str, SiemType); 2] = [("splunk", SiemType::Splunk), ("datadog", SiemType::Datadog)];
 
 #[derive(Debug, Clone, Copy)]
 enum SiemType {
     Splunk,
+    Datadog,
 }

@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 
 use super::failure::Failure;
 use super::figures::{count, counted};
+use super::played::Played;
 use super::progress::Progress;
 use super::report::{Received, RunReport};
 use super::sample::Sample;
@@ -22,10 +23,9 @@ use super::{exit_code, print, tell};
 use crate::engine::{ConnectionConfig, DeadLetterConfig, Emitter, Forwarder, Report};
 use crate::event::{EventId, monotonic};
 use crate::ledger::Quantiles;
-use crate::net::Compression;
+use crate::net::{Compression, HttpConfig};
 use crate::policy::BreakerConfig;
 use crate::receiver::{Counts, Fault, Receiver, ReceiverConfig};
-use crate::siem::Splunk;
 
 /// When nothing has been delivered for so long, the demo stops offering events: a fault that never lets any through
 /// must not keep it running for ever.
@@ -42,6 +42,9 @@ const MEASURE_EVERY: u64 = 8;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArguments {
+    /// Whom the receiver plays: splunk or datadog
+    #[arg(long = "as", value_name = "SIEM", value_enum, default_value = "splunk", hide_possible_values = true)]
+    played: Played,
     /// How many events
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
@@ -75,6 +78,7 @@ const EXAMPLES: &str = "\
 Examples:
   siem-forward demo                                     a million events, as fast as they go
   siem-forward demo --compression gzip
+  siem-forward demo --as datadog
   siem-forward demo --events 100000 --rate 20000        at a tenth of the load: look at the latencies
   siem-forward demo --events 50000 --fault 503:every=3  a SIEM on a bad day: nothing is missing
   siem-forward demo --ack-delay 10                      with indexer acknowledgement, ten seconds late";
@@ -97,6 +101,7 @@ impl From<CompressionChoice> for Compression {
 pub(crate) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     let ended = Ended::watch()?;
     let config = ReceiverConfig {
+        play: arguments.played.part(arguments.ack_delay)?,
         token: Some(TOKEN.to_owned()),
         faults: arguments.faults.clone(),
         ack: arguments.ack_delay,
@@ -105,12 +110,12 @@ pub(crate) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     let receiver =
         Receiver::start(config).map_err(|source| Failure::Listen { address: "a loopback port".to_owned(), source })?;
     let dead_letter = dead_letter_path();
-    let splunk = Splunk::new(receiver.url(), TOKEN)?
-        .compression(arguments.compression.into())
-        .ack(arguments.ack_delay.is_some());
+    let http = HttpConfig { compression: arguments.compression.into(), ..HttpConfig::default() };
     let connection = ConnectionConfig { pending_bytes_max: PENDING_BYTES_MAX, ..ConnectionConfig::default() };
     let breaker = BreakerConfig { recovery_timeout: RECOVERY, ..BreakerConfig::default() };
-    let forwarder = Forwarder::builder(splunk)
+    let forwarder = arguments
+        .played
+        .builder(&receiver.url(), TOKEN, http, arguments.ack_delay.is_some())?
         .connection(connection)
         .breaker(breaker)
         .batchers(arguments.batchers.get())
@@ -289,7 +294,7 @@ fn compare(
     ];
     RunReport {
         title: format!("{} to the embedded receiver {compression}", counted(arguments.events, "event")),
-        pipeline: ("splunk".to_owned(), report),
+        pipeline: (arguments.played.name().to_owned(), report),
         elapsed,
         emit: Quantiles::of(emit.as_ref()),
         cpu,

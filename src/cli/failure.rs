@@ -12,7 +12,7 @@ use crate::dead_letter::LockError;
 use crate::engine::StartError;
 use crate::input::OpenError;
 use crate::ledger::RegisterError;
-use crate::siem::SplunkError;
+use crate::siem::{IntakeError, SplunkError};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -28,6 +28,10 @@ pub(crate) enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Splunk(#[from] SplunkError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    #[error("{destination} has no acknowledgements: leave that option out, or say --as splunk")]
+    NoAcknowledgements { destination: &'static str },
     #[error("the receiver cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error(

@@ -24,9 +24,9 @@ pub(crate) struct InitArguments {
 const EXAMPLES: &str = "\
 Examples:
   siem-forward init splunk > siem.toml
-  siem-forward init splunk | less
+  siem-forward init datadog | less
 
-Fill in the URL and the place of the token; every other key stands there at its default, with what
+Fill in where it is and the place of its secret; every other key stands there at its default, with what
 it trades. Nothing is overwritten: the configuration goes to standard output.";
 
 fn destinations() -> PossibleValuesParser {
@@ -44,10 +44,11 @@ pub(crate) fn init(arguments: &InitArguments) -> Result<ExitCode, Failure> {
 fn configuration(destination: &DestinationKeys) -> String {
     let mut text = String::new();
     comment(&format!("siem-forward: audit events to {}.", destination.about), &mut text);
+    let DestinationKeys { place, secret, .. } = destination;
+    text.push_str("#\n");
+    comment(&format!("Fill in {place}, and put the secret where `{secret}` says. Then:"), &mut text);
     text.push_str(
         "#\n\
-         # Fill in `url`, and put the token where `token` says. Then:\n\
-         #\n\
          #   siem-forward check --config siem.toml\n\
          #   siem-forward run --config siem.toml < audit.ndjson\n\
          #\n\

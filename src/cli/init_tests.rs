@@ -21,9 +21,10 @@ impl File {
     }
 
     /// What it says, with these keys set beside it.
-    fn read(&self, set: &[String]) -> Result<String, String> {
-        let token = format!("siem.splunk.token={{ file = {:?} }}", self.0.path().join("token"));
-        let letter = format!("siem.splunk.dead_letter.path={:?}", self.0.path().join("dead.ndjson"));
+    fn read(&self, of: &DestinationKeys, set: &[String]) -> Result<String, String> {
+        let DestinationKeys { table, secret, .. } = of;
+        let token = format!("{table}.{secret}={{ file = {:?} }}", self.0.path().join("token"));
+        let letter = format!("{table}.dead_letter.path={:?}", self.0.path().join("dead.ndjson"));
         let set: Vec<String> = [token, letter].into_iter().chain(set.iter().cloned()).collect();
         Config::load(&self.path(), &set, Secrets::Fetched)
             .map(|config| format!("{config:?}"))
@@ -31,15 +32,15 @@ impl File {
     }
 }
 
-const MINIMAL: &str = "[siem.splunk]\ntype = \"splunk\"\nurl = \"http://127.0.0.1:8088\"\n";
-
-fn splunk() -> &'static DestinationKeys {
-    &DESTINATIONS[0]
+/// The least that a configuration must say, but for what is set beside it.
+fn minimal(of: &DestinationKeys) -> String {
+    let place = if of.name == "datadog" { "site = \"us3\"" } else { "url = \"http://127.0.0.1:8088\"" };
+    format!("[{}]\ntype = \"{}\"\n{place}\n", of.table, of.name)
 }
 
-/// Every key, with the table that it stands in.
-fn keys() -> Vec<(&'static str, &'static Key)> {
-    let mut chapters = vec![splunk().chapter()];
+/// Every key of a file that leads there, with the table that it stands in.
+fn keys(of: &DestinationKeys) -> Vec<(&'static str, &'static Key)> {
+    let mut chapters = vec![of.chapter()];
     chapters.extend(general());
     let sections = chapters.iter().flat_map(|chapter| chapter.sections.iter().map(|section| (chapter.table, section)));
     sections.flat_map(|(table, Section { keys, .. })| keys.iter().map(move |key| (table, key))).collect()
@@ -47,34 +48,40 @@ fn keys() -> Vec<(&'static str, &'static Key)> {
 
 #[test]
 fn what_it_prints_is_a_configuration_once_the_secret_has_its_place() {
-    let file = File::new(&configuration(splunk()));
-    let read = file.read(&[]).unwrap();
-    assert!(read.contains("splunk.example:8088"), "{read}");
+    for (of, address) in DESTINATIONS.iter().zip(["splunk.example:8088", "http-intake.logs.datadoghq.com"]) {
+        let file = File::new(&configuration(of));
+        let read = file.read(of, &[]).unwrap();
+        assert!(read.contains(address.split(':').next().unwrap()), "{read}");
+    }
 }
 
 #[test]
 fn what_it_prints_shows_every_key_and_no_line_is_too_long() {
-    let text = configuration(splunk());
-    for (_, key) in keys() {
-        assert!(text.lines().any(|line| line.trim_start_matches('#') == key.toml()), "{}", key.name);
+    for of in DESTINATIONS {
+        let text = configuration(of);
+        for (_, key) in keys(of) {
+            assert!(text.lines().any(|line| line.trim_start_matches('#') == key.toml()), "{}", key.name);
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }
-    assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
 }
 
 #[test]
 fn the_defaults_that_it_prints_are_those_of_the_code() {
-    let file = File::new(MINIMAL);
-    // A policy of overflow has keys of its own, which are mistakes beside another one.
-    for policy in ["", "overflow = \"block\"", "overflow = \"shed_by_severity\""] {
-        let policy_set = policy.split_once(" = ").map(|(key, value)| format!("siem.splunk.{key}={value}"));
-        let policy_set: Vec<String> = policy_set.into_iter().collect();
-        let minimal = file.read(&policy_set).unwrap();
-        for (table, key) in keys() {
-            let Unset::Is(default) = key.unset else { continue };
-            let is_apart = key.beside.is_empty() && key.name != "overflow";
-            if is_apart || !policy.is_empty() && key.beside == policy {
-                let set = [policy_set.clone(), vec![format!("{table}.{}={default}", key.name)]].concat();
-                assert_eq!(file.read(&set), Ok(minimal.clone()), "{} = {default}", key.name);
+    for of in DESTINATIONS {
+        let file = File::new(&minimal(of));
+        // A policy of overflow has keys of its own, which are mistakes beside another one.
+        for policy in ["", "overflow = \"block\"", "overflow = \"shed_by_severity\""] {
+            let policy_set = policy.split_once(" = ").map(|(key, value)| format!("{}.{key}={value}", of.table));
+            let policy_set: Vec<String> = policy_set.into_iter().collect();
+            let minimal = file.read(of, &policy_set).unwrap();
+            for (table, key) in keys(of) {
+                let Unset::Is(default) = key.unset else { continue };
+                let is_apart = key.beside.is_empty() && key.name != "overflow";
+                if is_apart || !policy.is_empty() && key.beside == policy {
+                    let set = [policy_set.clone(), vec![format!("{table}.{}={default}", key.name)]].concat();
+                    assert_eq!(file.read(of, &set), Ok(minimal.clone()), "{} = {default}", key.name);
+                }
             }
         }
     }
@@ -82,49 +89,65 @@ fn the_defaults_that_it_prints_are_those_of_the_code() {
 
 #[test]
 fn every_key_that_is_read_is_described_and_none_else() {
-    let written: String = configuration(splunk())
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
-            _ => format!("{line}\n"),
-        })
-        .collect();
-    let described: BTreeSet<String> = keys().iter().map(|(table, key)| format!("{table}.{}", key.name)).collect();
-    // A table is described by its keys; the forms of a value stand with the key.
-    let is_head = |path: &str| described.iter().any(|key| key.starts_with(&format!("{path}.")));
-    let is_form = |path: &str| path.rsplit_once('.').is_some_and(|(table, _)| described.contains(table));
-    let read: BTreeSet<String> =
-        keys_asked(&written).into_iter().filter(|path| !is_head(path) && !is_form(path)).collect();
-    assert_eq!(read, described);
+    for of in DESTINATIONS {
+        let written: String = configuration(of)
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if !rest.starts_with(' ') => format!("{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let described: BTreeSet<String> = keys(of).iter().map(|(table, key)| format!("{table}.{}", key.name)).collect();
+        // A table is described by its keys; the forms of a value stand with the key.
+        let is_head = |path: &str| described.iter().any(|key| key.starts_with(&format!("{path}.")));
+        let is_form = |path: &str| path.rsplit_once('.').is_some_and(|(table, _)| described.contains(table));
+        let read: BTreeSet<String> =
+            keys_asked(&written).into_iter().filter(|path| !is_head(path) && !is_form(path)).collect();
+        assert_eq!(read, described);
+    }
 }
 
 #[test]
 fn the_range_that_it_prints_is_the_one_that_a_mistake_is_told() {
-    let file = File::new(MINIMAL);
-    let mut compared = 0;
-    for (table, key) in keys() {
-        let wrong = match key.range {
-            range if range.starts_with('"') => "\"?\"",
-            "true or false" | "a text" => "7",
-            range if range.starts_with(|first: char| first.is_ascii_digit()) => "-1",
-            // The place of a secret, a JSON pointer: told in other words.
-            _ => continue,
-        };
-        let wrong = if key.name.starts_with("pin.") { "[-1]" } else { wrong };
-        if ["proxy", "url"].contains(&key.name) {
-            continue;
+    for of in DESTINATIONS {
+        let file = File::new(&minimal(of));
+        let mut compared = 0;
+        for (table, key) in keys(of) {
+            let wrong = match key.range {
+                range if range.starts_with('"') => "\"?\"",
+                "true or false" | "a text" => "7",
+                range if range.starts_with(|first: char| first.is_ascii_digit()) => "-1",
+                // The place of a secret, a JSON pointer: told in other words.
+                _ => continue,
+            };
+            let wrong = if key.name.starts_with("pin.") { "[-1]" } else { wrong };
+            if ["proxy", "url"].contains(&key.name) {
+                continue;
+            }
+            compared += 1;
+            let told = file.read(of, &[format!("{table}.{}={wrong}", key.name)]).unwrap_err();
+            assert!(told.contains(key.range), "{}: {}: {told}", key.name, key.range);
         }
-        compared += 1;
-        let told = file.read(&[format!("{table}.{}={wrong}", key.name)]).unwrap_err();
-        assert!(told.contains(key.range), "{}: {}: {told}", key.name, key.range);
+        assert!(compared > 30);
     }
-    assert!(compared > 30);
 }
 
-/// The table of keys in README.md.
+/// The tables of keys in README.md: all of the first destination's, and of the others their own.
 fn markdown() -> String {
-    let mut text = String::from("| key | default | unit | range | what it does and trades |\n|---|---|---|---|---|\n");
-    for (table, key) in keys() {
+    let mut text = String::new();
+    for (index, of) in DESTINATIONS.iter().enumerate() {
+        if index > 0 {
+            text.extend(["\nInstead of Splunk's own keys, `type = \"", of.name, "\"` (", of.about, ") has these:\n\n"]);
+        }
+        text.push_str("| key | default | unit | range | what it does and trades |\n|---|---|---|---|---|\n");
+        let own = of.own().iter().map(|key| (of.table, key)).collect();
+        rows(if index == 0 { keys(of) } else { own }, &mut text);
+    }
+    text
+}
+
+fn rows(keys: Vec<(&'static str, &'static Key)>, text: &mut String) {
+    for (table, key) in keys {
         let default = match key.unset {
             Unset::Required(_) => "required".to_owned(),
             Unset::Is(value) => format!("`{value}`"),
@@ -134,7 +157,6 @@ fn markdown() -> String {
         let beside = if key.beside.is_empty() { String::new() } else { format!(" (with `{}`)", key.beside) };
         text.extend([format!("| `{name}` | {default} | {} | {} | {}{beside} |\n", key.unit, key.range, key.meaning)]);
     }
-    text
 }
 
 /// `SIEM_FORWARD_WRITE_README=1 cargo test --lib readme` writes it anew.

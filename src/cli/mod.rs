@@ -20,6 +20,7 @@ mod init;
 mod inputs;
 mod log;
 mod paperwork;
+mod played;
 mod progress;
 mod pulse;
 mod receive;
@@ -70,7 +71,7 @@ struct Arguments {
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\nfeatures: cli",
-    "\ndestinations: splunk",
+    "\ndestinations: splunk, datadog",
     "\ninput: NDJSON and JSON, plain, gzip, zstd",
     "\ncompression: gzip",
     "\nTLS: rustls with ring, TLS 1.2 and 1.3"
@@ -80,7 +81,7 @@ const EXAMPLES: &str = "\
 Examples:
   siem-forward init splunk > siem.toml                a configuration to begin with
   siem-forward demo                                   a million events through the whole engine
-  siem-forward receive --port 8088                    a Splunk HEC to test against
+  siem-forward receive --port 8088                    a Splunk to test against
   siem-forward check --config siem.toml               every mistake in it, then the way to the SIEM
   siem-forward run --config siem.toml < audit.ndjson  forward real logs
   siem-forward status                                 what a running one does, and whether anything is red
@@ -107,7 +108,7 @@ enum Command {
     DeadLetter(dead_letter::DeadLetterArguments),
     /// Show the engine at work, against a receiver of its own
     Demo(demo::DemoArguments),
-    /// Play a Splunk HTTP Event Collector, to test against
+    /// Play a destination, to test against
     Receive(receive::ReceiveArguments),
     /// Print the completions of a shell
     Completions(paperwork::CompletionsArguments),

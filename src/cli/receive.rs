@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::figures::{bytes, count};
+use super::played::Played;
 use super::progress::Progress;
 use super::signals::Ended;
 use super::{exit_code, print, tell};
@@ -18,6 +19,9 @@ use crate::secret::Secret;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ReceiveArguments {
+    /// Whom to play: splunk or datadog
+    #[arg(long = "as", value_name = "SIEM", value_enum, default_value = "splunk", hide_possible_values = true)]
+    played: Played,
     /// Port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 8088)]
     port: u16,
@@ -54,7 +58,7 @@ Examples:
 It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted. Faults:
   503, 500, 502, 504         busy, or broken; with `taken`: after indexing all
   429:retry_after=5          asks for patience
-  400:event=3                refuses this event and all behind it
+  400:event=3                refuses this event and all behind it; as Datadog, the request
   401, 403, 413, 415         refuses the request
   delay:ms=200, drip:ms=50   answers late, or byte by byte
   reset_before, reset        resets the connection before the body, or amid it
@@ -72,11 +76,13 @@ requests are hit; by default all of them.";
 pub(crate) fn receive(arguments: &ReceiveArguments) -> Result<ExitCode, Failure> {
     let ended = Ended::watch()?;
     let address = SocketAddr::new(arguments.address, arguments.port);
+    let ack = arguments.ack.then_some(arguments.ack_delay);
     let config = ReceiverConfig {
+        play: arguments.played.part(ack)?,
         address,
         token: arguments.token.as_ref().map(|token| token.expose().to_owned()),
         faults: arguments.faults.clone(),
-        ack: arguments.ack.then_some(arguments.ack_delay),
+        ack,
         ..ReceiverConfig::default()
     };
     let receiver =

@@ -3,7 +3,7 @@
 use super::MetricsConfig;
 use crate::engine::SiemConfig;
 use crate::net::{HttpConfig, TlsConfig};
-use crate::siem::Splunk;
+use crate::siem::{Datadog, Splunk};
 use crate::table::{Key, Section};
 
 /// A table of the file.
@@ -20,26 +20,48 @@ pub(crate) struct DestinationKeys {
     pub(crate) name: &'static str,
     /// What it is, in a few words.
     pub(crate) about: &'static str,
+    /// The keys that say where it is.
+    pub(crate) place: &'static str,
+    /// The key of its secret's place.
+    pub(crate) secret: &'static str,
     /// Its pipeline's table.
-    table: &'static str,
+    pub(crate) table: &'static str,
     sections: &'static [Section],
 }
 
 /// Every destination that can be configured.
-pub(crate) const DESTINATIONS: &[DestinationKeys] = &[DestinationKeys {
-    name: "splunk",
-    about: "Splunk, by its HTTP Event Collector",
-    table: "siem.splunk",
-    sections: &[
-        Section {
-            title: "Which destination",
-            keys: &[Key::required("type", "\"splunk\"").range("\"splunk\"").meaning("the kind of destination")],
-        },
-        Splunk::KEYS,
-        HttpConfig::KEYS,
-        TlsConfig::KEYS,
-    ],
-}];
+pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
+    DestinationKeys {
+        name: "splunk",
+        about: "Splunk, by its HTTP Event Collector",
+        place: "`url`",
+        secret: "token",
+        table: "siem.splunk",
+        sections: &[
+            Section { title: WHICH, keys: &[Key::required("type", "\"splunk\"").range(TYPES).meaning(KIND)] },
+            Splunk::KEYS,
+            HttpConfig::KEYS,
+            TlsConfig::KEYS,
+        ],
+    },
+    DestinationKeys {
+        name: "datadog",
+        about: "Datadog, by its Logs API v2",
+        place: "`site`",
+        secret: "api_key",
+        table: "siem.datadog",
+        sections: &[
+            Section { title: WHICH, keys: &[Key::required("type", "\"datadog\"").range(TYPES).meaning(KIND)] },
+            Datadog::KEYS,
+            HttpConfig::KEYS,
+            TlsConfig::KEYS,
+        ],
+    },
+];
+
+const WHICH: &str = "Which destination";
+const TYPES: &str = "\"splunk\" or \"datadog\"";
+const KIND: &str = "the kind of destination";
 
 /// What a field of the map may come from; docs/input-map.md has all forms.
 const PLACE: &str = "a JSON pointer, a list or a table";
@@ -99,6 +121,12 @@ pub(crate) fn general() -> [Chapter; 2] {
 }
 
 impl DestinationKeys {
+    /// Its own keys, which no other destination has.
+    #[cfg(test)]
+    pub(crate) fn own(&self) -> &'static [Key] {
+        self.sections.get(1).map_or(&[], |section| section.keys)
+    }
+
     /// The table of a pipeline that leads there.
     pub(crate) fn chapter(&self) -> Chapter {
         Chapter { table: self.table, sections: self.sections.iter().chain(&SiemConfig::KEYS).copied().collect() }

@@ -279,6 +279,18 @@ impl SenderSeat {
         self.give_fate(held, parcel, verdict, moment);
     }
 
+    /// Gives up these events of the batch that was to be sent; the rest waits again. The leave to send goes back unused,
+    /// since nobody was asked anything.
+    pub(crate) fn give_up(&self, overdue: Vec<(usize, Cause)>) {
+        let held = &mut *self.held.lock();
+        let Some(Sending { parcel, .. }) = held.sending.take() else { return };
+        if let Some((_, cause)) = overdue.first() {
+            let (kind, events) = (cause.label(), overdue.len());
+            self.pipeline.warn(kind, || format!("{events} events are not sent any more: {cause}"));
+        }
+        held.waiting.extend(parcel.without(overdue));
+    }
+
     fn tell_breakers(
         &self,
         parcel: &Parcel,

@@ -155,6 +155,17 @@ impl Parcel {
         [apart, again].into_iter().filter(|part| part.len() > 0).collect()
     }
 
+    /// Gives these up, before they were sent; what is left, if anything.
+    pub(crate) fn without(self, given_up: Vec<(usize, Cause)>) -> Vec<Self> {
+        let mut fates = vec![Fate::Again; self.len()];
+        for (index, cause) in given_up {
+            if let Some(fate) = fates.get_mut(index) {
+                *fate = Fate::Rejected(cause);
+            }
+        }
+        self.split(&fates)
+    }
+
     /// Cuts it in two. Only for two events or more.
     pub(crate) fn halve(mut self) -> [Self; 2] {
         self.settled = true;

@@ -43,9 +43,15 @@ pub(crate) fn run<S: Siem>(siem: &S, seat: &SenderSeat) {
     seat.bury_held();
 }
 
-/// Sends one batch, connecting first where there is no connection or it has lived long enough.
+/// Sends one batch, connecting first where there is no connection or it has lived long enough. Where some of its events are
+/// not to be sent any more, these are given up, and the rest comes again.
 fn send<S: Siem>(siem: &S, seat: &SenderSeat, connection: &mut Option<S::Connection>, batch: Arc<Batch>) {
     let started = monotonic();
+    let overdue = siem.overdue(&batch);
+    if !overdue.is_empty() {
+        drop(batch);
+        return seat.give_up(overdue);
+    }
     if seat.must_reconnect(started) {
         *connection = None;
     }

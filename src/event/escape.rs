@@ -15,8 +15,9 @@ pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Writes a part of a JSON string: without quotes.
 #[inline]
-fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
         let clean = clean_length(rest);

@@ -71,6 +71,29 @@ pub(crate) fn write_type(event: &AuditEvent, fields: &Fields<'_>, out: &mut Vec<
     }
 }
 
+/// Writes the members whose fields are there, between `open` and `close`; nothing where there are none. A member's name comes
+/// as it is written, with its quotes and colon.
+pub(crate) fn write_group(
+    fields: &Fields<'_>,
+    open: &[u8],
+    members: &[(Field, &str)],
+    close: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let mut is_open = false;
+    for (field, name) in members {
+        if let Some(text) = fields.get(*field) {
+            out.extend_from_slice(if is_open { b"," } else { open });
+            out.extend_from_slice(name.as_bytes());
+            write_text(text, out);
+            is_open = true;
+        }
+    }
+    if is_open {
+        out.extend_from_slice(close);
+    }
+}
+
 #[inline]
 fn write_name(name: &'static str, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"");

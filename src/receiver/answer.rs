@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use super::play::Play;
+
 /// The largest code of the table, and what a fault may ask for at most.
 pub(super) const CODE_MAX: u16 = 28;
 
@@ -37,6 +39,12 @@ pub(super) enum Body {
     Acks(BTreeMap<u64, bool>),
     /// Text that claims to be JSON.
     NotJson,
+    /// Datadog's `{"errors":[{"status":…,"title":…}]}`.
+    Errors,
+    /// Datadog's `{}`.
+    Taken,
+    /// Datadog's `{"valid":true}`.
+    Valid,
     Empty,
 }
 
@@ -62,6 +70,11 @@ impl Answer {
         Self { status, body, retry_after: None, ack_id: None }
     }
 
+    /// A refusal that says no more than its status.
+    pub(super) fn plain(status: u16) -> Self {
+        Self::with(status, Body::NotFound)
+    }
+
     pub(super) fn success() -> Self {
         Self::code(0)
     }
@@ -70,8 +83,24 @@ impl Answer {
         self.status < 300
     }
 
-    /// Appends the answer as HTTP/1.1.
-    pub(super) fn write(&self, announce: Announce, out: &mut Vec<u8>) {
+    /// The same in Datadog's words, who has no codes and takes with 202.
+    fn as_datadog(&self) -> Self {
+        match self.body {
+            Body::Code { .. } if self.is_success() => Self::with(202, Body::Taken),
+            Body::Code { .. } | Body::NotFound => Self { body: Body::Errors, ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
+    /// Appends the answer as HTTP/1.1, in the words of whoever is played.
+    pub(super) fn write(&self, play: Play, announce: Announce, out: &mut Vec<u8>) {
+        match play {
+            Play::Splunk => self.write_as_it_is(announce, out),
+            Play::Datadog => self.as_datadog().write_as_it_is(announce, out),
+        }
+    }
+
+    fn write_as_it_is(&self, announce: Announce, out: &mut Vec<u8>) {
         let (kind, body) = match &self.body {
             Body::Code { code, event } => {
                 let text = text_of(*code);
@@ -95,6 +124,12 @@ impl Answer {
                 )
             }
             Body::NotJson => ("application/json; charset=UTF-8", "{\"text\":\"Succ".to_owned()),
+            Body::Errors => {
+                let (status, title) = (self.status, reason(self.status));
+                ("application/json", format!(r#"{{"errors":[{{"status":"{status}","title":"{title}"}}]}}"#))
+            }
+            Body::Taken => ("application/json", "{}".to_owned()),
+            Body::Valid => ("application/json", r#"{"valid":true}"#.to_owned()),
             Body::Empty => ("text/plain", String::new()),
         };
         let retry_after = self.retry_after.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
@@ -183,6 +218,7 @@ fn text_of(code: u16) -> &'static str {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        202 => "Accepted",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -206,7 +242,7 @@ mod tests {
 
     fn written(answer: &Answer, announce: Announce) -> String {
         let mut out = Vec::new();
-        answer.write(announce, &mut out);
+        answer.write(Play::Splunk, announce, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -5,17 +5,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::play::Play;
 
 /// What a receiver is asked to be. The default is a healthy collector on a free port of 127.0.0.1 that accepts any token.
 #[derive(Clone)]
 pub struct ReceiverConfig {
+    /// Which destination to play. Default [`Play::Splunk`].
+    pub play: Play,
     /// Where to listen; port 0 takes a free one. Default `127.0.0.1:0`.
     pub address: SocketAddr,
     /// The token that a sender must show. Default `None`: any token is accepted, but there must be one.
     pub token: Option<String>,
     /// How to misbehave, in order of precedence. Default: not at all.
     pub faults: Vec<Fault>,
-    /// Indexer acknowledgement: a request is indexed, and acknowledged to whoever asks, so long after it was taken. Then a
+    /// Indexer acknowledgement, which Splunk alone has: a request is indexed, and acknowledged to whoever asks, so long after it was taken. Then a
     /// sender must name a channel. Default `None`: no acknowledgement, and what is taken is indexed at once.
     pub ack: Option<Duration>,
     /// Bytes of a body, as sent and once inflated, beyond which the answer is 413. Default 838,860,800, as Splunk
@@ -44,6 +47,7 @@ pub enum Keep {
 impl Default for ReceiverConfig {
     fn default() -> Self {
         Self {
+            play: Play::default(),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
             faults: Vec::new(),
@@ -59,6 +63,7 @@ impl fmt::Debug for ReceiverConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("ReceiverConfig")
+            .field("play", &self.play)
             .field("address", &self.address)
             .field("token", &self.token.as_ref().map(|_| "[secret]"))
             .field("faults", &self.faults)

@@ -19,6 +19,7 @@ use super::envelope::Envelope;
 use super::ids::Sorted;
 use super::inflate::Inflater;
 use super::kind::Endpoint;
+use super::play::Play;
 use super::poll;
 use super::reply::{self, Outcome, Reply};
 use super::request::{Encoding, Extent, Failure, Head, Reader, Route};
@@ -32,6 +33,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
+    pub(super) play: Play,
     pub(super) books: Books,
     pub(super) stop: Stop,
     pub(super) token: RwLock<Option<String>>,
@@ -61,11 +63,12 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, stream: Arc<TcpStream>) -> Self {
+        let reader = Reader::new(shared.play);
         Self {
             shared,
             stream,
             clock: ThreadClock::default(),
-            reader: Reader::new(),
+            reader,
             inflater: Inflater::default(),
             found: Vec::new(),
             sorted: Sorted::default(),
@@ -104,12 +107,20 @@ impl Connection {
         let extent = self.body(&head)?;
         self.reader.consume(&extent);
         let answer = match head.route {
-            Route::Health => Answer::code(17),
+            Route::Health => self.health(&head),
             Route::Options => Answer::with(200, Body::Empty),
             Route::WrongMethod => Answer::with(405, Body::NotFound),
             Route::Events | Route::Acks | Route::NotFound => Answer::with(404, Body::NotFound),
         };
         self.finish(&answer, &head, &Plan::default())
+    }
+
+    /// Splunk's health says nothing of the token, Datadog's page tries the key.
+    fn health(&self, head: &Head) -> Answer {
+        match self.shared.play {
+            Play::Splunk => Answer::code(17),
+            Play::Datadog => self.refusal(head).unwrap_or(Answer::with(200, Body::Valid)),
+        }
     }
 
     fn body(&mut self, head: &Head) -> Result<Extent, Failure> {
@@ -175,12 +186,24 @@ impl Connection {
 
     /// Lets a request in, and gives its channel where one is needed; else the answer that refuses it.
     fn enter(&self, head: &Head) -> Result<Option<u128>, Answer> {
-        refusal(head.authorization.as_deref(), self.shared.token.read().as_deref()).map_or(Ok(()), Err)?;
+        self.refusal(head).map_or(Ok(()), Err)?;
         if !self.shared.books.acknowledges() {
             return Ok(None);
         }
         let name = head.channel.as_deref().ok_or(Answer::code(10))?;
         guid(name).map(Some).ok_or(Answer::code(11))
+    }
+
+    /// Why a request is not let in.
+    fn refusal(&self, head: &Head) -> Option<Answer> {
+        let (shown, token) = (head.authorization.as_deref(), self.shared.token.read());
+        match self.shared.play {
+            Play::Splunk => refusal(shown, token.as_deref()),
+            Play::Datadog => match shown.filter(|shown| !shown.is_empty()) {
+                None => Some(Answer::plain(401)),
+                Some(shown) => token.as_ref().is_some_and(|key| key.as_bytes() != shown).then(|| Answer::plain(403)),
+            },
+        }
     }
 
     /// Reads what is to be read before a reset, and counts the request.
@@ -233,7 +256,7 @@ impl Connection {
         if plan.restart {
             self.shared.books.restart();
         }
-        let mut outcome = reply::decide(body, plan.ending(), &mut self.found);
+        let mut outcome = reply::decide(self.shared.play, body, plan.ending(), &mut self.found);
         let taken = self.found.get(..outcome.taken).unwrap_or_default();
         let channel = channel.filter(|_| outcome.promises_acknowledgement());
         let (took, ack_id) = self.shared.books.take(body, taken, channel, &mut self.sorted);
@@ -254,7 +277,7 @@ impl Connection {
     fn answer(&mut self, answer: &Answer, announce: Announce, drip: Option<Duration>) -> Result<(), Failure> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        answer.write(announce, &mut out);
+        answer.write(self.shared.play, announce, &mut out);
         let sent = self.send(&out, drip);
         self.out = out;
         sent
@@ -309,7 +332,7 @@ fn guid(name: &[u8]) -> Option<u128> {
     Uuid::try_parse_ascii(name).ok().filter(|_| is_hyphenated).map(|uuid| uuid.as_u128())
 }
 
-/// Why a request is not let in.
+/// Why a collector does not let a request in.
 fn refusal(shown: Option<&[u8]>, token: Option<&str>) -> Option<Answer> {
     let Some(shown) = shown else { return Some(Answer::code(2)) };
     let Some(shown) = shown.strip_prefix(b"Splunk ").filter(|token| !token.is_empty()) else {

@@ -1,5 +1,5 @@
-//! The other side, played: a Splunk HTTP Event Collector on loopback that counts what it is sent, and misbehaves on
-//! request.
+//! The other side, played: a Splunk HTTP Event Collector, or Datadog's Logs API, on loopback, that counts what it is sent
+//! and misbehaves on request.
 //!
 //! Threads that block, one a connection; it imports from no other room, so that it cannot share a mistake with what it
 //! checks. Its CPU time is known, so that it can be subtracted. No TLS, no `/raw`.
@@ -27,6 +27,8 @@ mod runs;
 mod acks;
 mod envelope;
 mod collector;
+mod logs;
+mod play;
 mod kind;
 mod fault;
 mod config;
@@ -52,6 +54,7 @@ pub use books::Counts;
 pub use config::{Keep, ReceiverConfig};
 pub use fault::{Fault, FaultError};
 pub use ids::id_of;
+pub use play::Play;
 
 use books::{Books, ThreadClock};
 use connection::{Connection, Next, Shared};
@@ -82,7 +85,8 @@ impl Receiver {
         let listener = Arc::new(TcpListener::bind(config.address)?);
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            books: Books::new(config.keep, config.ack),
+            play: config.play,
+            books: Books::new(config.keep, config.ack.filter(|_| config.play == Play::Splunk)),
             stop: Stop::default(),
             token: RwLock::new(config.token),
             schedule: RwLock::new(Arc::new(Schedule::new(config.faults))),

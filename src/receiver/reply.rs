@@ -11,6 +11,8 @@ use super::collector;
 use super::envelope::Envelope;
 use super::fault::Fault;
 use super::kind::Kind;
+use super::logs;
+use super::play::Play;
 
 /// How a request ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +64,24 @@ impl Reply {
 }
 
 /// Decides about a body; `found` gets its events, of which the outcome takes the first few.
-pub(super) fn decide(body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelope>) -> Outcome {
+pub(super) fn decide(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelope>) -> Outcome {
+    let outcome = decide_in_order(play, body, fault, found);
+    let is_refused = matches!(&outcome.reply, Reply::Answer(answer) if !answer.is_success());
+    let takes_all_the_same = fault.is_some_and(|fault| fault.parameters.taken);
+    match play {
+        // Nothing is kept of a request that is refused.
+        Play::Datadog if is_refused && !takes_all_the_same => Outcome::nothing(outcome.reply),
+        _ => outcome,
+    }
+}
+
+/// What stands before a fault is kept.
+fn decide_in_order(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelope>) -> Outcome {
     let honest = |found: &mut Vec<Envelope>| {
-        let reading = collector::read(body, found);
+        let reading = match play {
+            Play::Splunk => collector::read(body, found),
+            Play::Datadog => logs::read(body, found),
+        };
         Outcome { reply: Reply::Answer(reading.answer), taken: found.len(), unindexed: reading.unindexed }
     };
     let Some(fault) = fault else { return honest(found) };
@@ -144,7 +161,7 @@ mod tests {
 
     fn outcome(fault: &str, body: &str) -> Outcome {
         let fault = (!fault.is_empty()).then(|| fault.parse().unwrap());
-        decide(body.as_bytes(), fault.as_ref(), &mut Vec::new())
+        decide(Play::Splunk, body.as_bytes(), fault.as_ref(), &mut Vec::new())
     }
 
     fn taken(answer: Answer, taken: usize) -> Outcome {

@@ -13,6 +13,7 @@ use std::ops::Range;
 use httparse::{EMPTY_HEADER, Request, Status};
 
 use super::answer::{Answer, Body};
+use super::play::Play;
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
@@ -75,6 +76,7 @@ pub(super) struct Head {
 /// The buffer of a connection.
 #[derive(Debug)]
 pub(super) struct Reader {
+    play: Play,
     /// Its length never shrinks between requests, so that its bytes are zeroed once.
     buffer: Vec<u8>,
     filled: usize,
@@ -88,8 +90,8 @@ pub(super) struct Extent {
 }
 
 impl Reader {
-    pub(super) fn new() -> Self {
-        Self { buffer: vec![0; BUFFER_BYTES_MIN], filled: 0 }
+    pub(super) fn new(play: Play) -> Self {
+        Self { play, buffer: vec![0; BUFFER_BYTES_MIN], filled: 0 }
     }
 
     /// Reads the next head.
@@ -99,7 +101,9 @@ impl Reader {
                 let mut headers = [EMPTY_HEADER; HEADERS_MAX];
                 let mut request = Request::new(&mut headers);
                 match request.parse(self.buffer.get(..self.filled).unwrap_or_default()) {
-                    Ok(Status::Complete(length)) if length <= HEAD_BYTES_MAX => return Head::read(&request, length),
+                    Ok(Status::Complete(length)) if length <= HEAD_BYTES_MAX => {
+                        return Head::read(self.play, &request, length);
+                    }
                     Ok(Status::Partial) if self.filled <= HEAD_BYTES_MAX => {}
                     Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(refuse(431)),
                     Err(_) => return Err(refuse(400)),
@@ -236,9 +240,9 @@ impl Head {
         matches!(self.framing, Framing::Length(length) if length > bytes)
     }
 
-    fn read(request: &Request<'_, '_>, length: usize) -> Result<Self, Failure> {
+    fn read(play: Play, request: &Request<'_, '_>, length: usize) -> Result<Self, Failure> {
         let mut head = Self {
-            route: route(request.method.unwrap_or_default(), request.path.unwrap_or_default()),
+            route: route(play, request.method.unwrap_or_default(), request.path.unwrap_or_default()),
             authorization: None,
             channel: query(request.path.unwrap_or_default(), "channel").map(|value| value.as_bytes().to_vec()),
             encoding: Encoding::Identity,
@@ -248,6 +252,7 @@ impl Head {
             length,
         };
         let (mut announced, mut chunked) = (None, false);
+        let secret = if play == Play::Datadog { "dd-api-key" } else { "authorization" };
         for header in request.headers.iter() {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             let value = header.value.trim_ascii();
@@ -261,7 +266,7 @@ impl Head {
                     return Err(refuse(400));
                 }
                 chunked = true;
-            } else if is("authorization") {
+            } else if is(secret) {
                 head.authorization = Some(value.to_vec());
             } else if is("x-splunk-request-channel") {
                 head.channel = Some(value.to_vec());
@@ -311,14 +316,14 @@ fn query<'a>(path: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-fn route(method: &str, path: &str) -> Route {
+fn route(play: Play, method: &str, path: &str) -> Route {
     let path = path.split('?').next().unwrap_or_default();
-    let (route, right) = match path {
-        "/services/collector" | "/services/collector/event" | "/services/collector/event/1.0" => {
-            (Route::Events, "POST")
-        }
-        "/services/collector/ack" | "/services/collector/ack/1.0" => (Route::Acks, "POST"),
-        "/services/collector/health" | "/services/collector/health/1.0" => (Route::Health, "GET"),
+    let (route, right) = match (play, path) {
+        (Play::Splunk, "/services/collector" | "/services/collector/event" | "/services/collector/event/1.0")
+        | (Play::Datadog, "/api/v2/logs") => (Route::Events, "POST"),
+        (Play::Splunk, "/services/collector/ack" | "/services/collector/ack/1.0") => (Route::Acks, "POST"),
+        (Play::Splunk, "/services/collector/health" | "/services/collector/health/1.0")
+        | (Play::Datadog, "/api/v1/validate") => (Route::Health, "GET"),
         _ => return Route::NotFound,
     };
     match method {

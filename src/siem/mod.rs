@@ -5,9 +5,18 @@
 //! became of the bytes.
 
 mod cause;
+mod verdict;
+mod words;
+mod machine;
+mod stamp;
+mod status;
+mod credential;
+#[cfg(feature = "cli")]
+mod keys;
+mod intake;
 mod from_fn;
 mod splunk;
-mod verdict;
+mod datadog;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +26,9 @@ use crate::event::AuditEvent;
 use crate::net::{HttpError, HttpErrorKind, Stop, Traffic};
 
 pub use cause::{Cause, CauseKind};
+pub use datadog::Datadog;
 pub use from_fn::{FromFn, from_fn};
+pub use intake::{IntakeConnection, IntakeError};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};
 pub use verdict::{Partial, Ticket, Verdict};
 
@@ -73,6 +84,14 @@ pub trait Siem: Send + Sync + 'static {
     /// When the event has no wire form: it alone goes to the dead letter, and what was appended is removed.
     fn format_event(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError>;
 
+    /// The events of a batch that are not to be sent any more, by index, and why: such as those that have become too old
+    /// for the destination. Asked before each request, without a network; these go to the dead letter, and the rest is
+    /// sent. Default: none.
+    fn overdue(&self, batch: &Batch) -> Vec<(usize, Cause)> {
+        let _ = batch;
+        Vec::new()
+    }
+
     /// Sends the whole batch and says what became of it. Blocks, within timeouts of its own.
     fn send_batch(&self, connection: &mut Self::Connection, batch: &Batch) -> Verdict;
 
@@ -112,7 +131,10 @@ pub trait Siem: Send + Sync + 'static {
             return Verdict::Reject(Cause::new(CauseKind::Format).words(error.to_string()));
         }
         batch.seal();
-        self.send_batch(connection, &batch)
+        match self.overdue(&batch).pop() {
+            Some((_, cause)) => Verdict::Reject(cause),
+            None => self.send_batch(connection, &batch),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whatever fault the receiver shows, each event has exactly one fate: when drained in the midst of it, within the
-//! deadline; when aborted; and when the fault passes, delivered. With acknowledgements, delivered means indexed.
+//! deadline; when aborted; and when the fault passes, delivered. With acknowledgements, delivered means indexed. The same
+//! where Datadog is played.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,11 +11,12 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use siem_forward::receiver::{Counts, Receiver};
+use siem_forward::receiver::{Counts, Play, Receiver};
 use siem_forward::{ConnectionConfig, EventId, Forwarder, Report};
 
 use crate::hec::{
-    self, Letter, acknowledging, assert_acknowledged, assert_balanced, builder, faults, ids, receiver, splunk,
+    self, Letter, acknowledging, assert_acknowledged, assert_balanced, builder, datadog, faults, ids, playing,
+    receiver, splunk,
 };
 use crate::menu::{Case, Doubles, OF_ACKS, OF_EVENTS, serve};
 use crate::support::{PATIENCE, send, send_one};
@@ -26,33 +28,45 @@ const BEYOND: Duration = Duration::from_millis(500);
 /// How long the indexer takes: a moment in which what is taken is not indexed yet.
 const INDEXING: Duration = Duration::from_millis(30);
 
-/// Whether the token has indexer acknowledgement, and the destination asks for it.
+/// Who is forwarded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ack {
-    Off,
-    On,
+enum Guest {
+    Splunk,
+    /// The token has indexer acknowledgement, and the destination asks for it.
+    SplunkThatAcknowledges,
+    Datadog,
 }
+use Guest::{Datadog, Splunk, SplunkThatAcknowledges};
 
 /// A receiver with a fault, and a forwarder that meets it.
 struct Table {
     receiver: Receiver,
     letter: Letter,
     forwarder: Forwarder,
-    ack: Ack,
+    guest: Guest,
 }
 
 impl Table {
-    fn lay(case: &Case, fault: &str, ack: Ack, rng: &mut Rng) -> Self {
-        let receiver = if ack == Ack::On { acknowledging(INDEXING, &[fault]) } else { receiver(&[fault]) };
+    fn lay(case: &Case, fault: &str, guest: Guest, rng: &mut Rng) -> Self {
+        let receiver = match guest {
+            Splunk => receiver(&[fault]),
+            SplunkThatAcknowledges => acknowledging(INDEXING, &[fault]),
+            Datadog => playing(Play::Datadog, &[fault]),
+        };
         let letter = Letter::new();
         let mut connection = ConnectionConfig::default();
         if is_of_acks(case) && case.acked == Doubles::May {
             // The acknowledgement will never come.
             connection.ack_timeout = Duration::from_millis(300);
         }
-        let splunk = splunk(receiver.url()).ack(ack == Ack::On).timeout(patience(case));
-        let forwarder = builder(splunk, &letter).batch_size(rng.usize(25..=50)).connection(connection).start().unwrap();
-        Self { receiver, letter, forwarder, ack }
+        let splunk = splunk(receiver.url()).timeout(patience(case));
+        let builder = match guest {
+            Splunk => builder(splunk, &letter),
+            SplunkThatAcknowledges => builder(splunk.ack(true), &letter),
+            Datadog => builder(datadog(receiver.url(), patience(case)), &letter),
+        };
+        let forwarder = builder.batch_size(rng.usize(25..=50)).connection(connection).start().unwrap();
+        Self { receiver, letter, forwarder, guest }
     }
 
     /// Waits until the fault is met.
@@ -72,9 +86,9 @@ impl Table {
     }
 
     fn assert_balanced(&self, sent: &[EventId], report: &Report) {
-        match self.ack {
-            Ack::On => assert_acknowledged(sent, &self.receiver, &self.letter, report),
-            Ack::Off => assert_balanced(sent, &self.receiver, &self.letter, report),
+        match self.guest {
+            SplunkThatAcknowledges => assert_acknowledged(sent, &self.receiver, &self.letter, report),
+            Splunk | Datadog => assert_balanced(sent, &self.receiver, &self.letter, report),
         }
     }
 }
@@ -106,16 +120,16 @@ fn send_some(forwarder: &Forwarder, rng: &mut Rng) -> (Vec<EventId>, Vec<String>
 }
 
 /// Drains at once, with the fault in force to the end.
-fn drained_amid(case: &Case, ack: Ack, rng: &mut Rng) {
-    let table = Table::lay(case, case.amid, ack, rng);
+fn drained_amid(case: &Case, guest: Guest, rng: &mut Rng) {
+    let table = Table::lay(case, case.amid, guest, rng);
     let (sent, _) = send_some(&table.forwarder, rng);
     ended_in_time(&table, &sent, DEADLINE);
     assert!(table.receiver.fault_hits() > 0, "it is never met: {:?}", table.receiver.counts());
 }
 
 /// Aborts as soon as the fault is met. Nothing more is delivered then.
-fn aborted_amid(case: &Case, ack: Ack, rng: &mut Rng) {
-    let table = Table::lay(case, case.amid, ack, rng);
+fn aborted_amid(case: &Case, guest: Guest, rng: &mut Rng) {
+    let table = Table::lay(case, case.amid, guest, rng);
     let (sent, _) = send_some(&table.forwarder, rng);
     table.wait_for_the_fault();
     ended_in_time(&table, &sent, Duration::ZERO);
@@ -131,9 +145,9 @@ fn ended_in_time(table: &Table, sent: &[EventId], deadline: Duration) {
     table.assert_balanced(sent, &report);
 }
 
-/// Drains after the fault has passed: only what Splunk names is not delivered.
-fn drained_after(case: &Case, ack: Ack, rng: &mut Rng) {
-    let table = Table::lay(case, case.after, ack, rng);
+/// Drains after the fault has passed: only what the destination refuses for good is not delivered.
+fn drained_after(case: &Case, guest: Guest, rng: &mut Rng) {
+    let table = Table::lay(case, case.after, guest, rng);
     let Table { receiver, letter, forwarder, .. } = &table;
     let (sent, poison) = send_some(forwarder, rng);
     table.wait_for_the_fault();
@@ -153,14 +167,18 @@ fn drained_after(case: &Case, ack: Ack, rng: &mut Rng) {
     if names {
         assert_eq!(dead.keys().collect::<Vec<_>>(), poison.iter().collect::<Vec<_>>(), "{report}");
         for record in dead.values() {
-            assert_eq!(record["words"], "Invalid data format (code 6)");
+            // Datadog names no culprit: it was found by halving.
+            let (words, tool) = match guest {
+                Datadog => ("Bad Request", &record["wire"]["audit"]["tool_name"]),
+                _ => ("Invalid data format (code 6)", &record["wire"]["event"]["tool_name"]),
+            };
+            assert_eq!((&record["words"], tool), (&words.into(), &"poison".into()));
             assert_eq!((&record["cause"], &record["possible_duplicate"]), (&"http_400".into(), &false.into()));
-            assert_eq!(record["wire"]["event"]["tool_name"], "poison");
         }
     } else {
         assert!(dead.is_empty(), "{report}: {:?}", dead.values().next());
     }
-    let doubles = if ack == Ack::On { case.acked } else { case.doubles };
+    let doubles = if guest == SplunkThatAcknowledges { case.acked } else { case.doubles };
     if doubles == Doubles::Never {
         assert!(ids(&[receiver]).values().all(|times| *times == 1), "{:?}", receiver.counts());
     }
@@ -172,17 +190,17 @@ mod without_acknowledgement {
 
     #[test]
     fn drained_at_once_amid_every_fault() {
-        serve(OF_EVENTS, |case, rng| drained_amid(case, Ack::Off, rng));
+        serve(OF_EVENTS, |case, rng| drained_amid(case, Splunk, rng));
     }
 
     #[test]
     fn drained_later_when_every_fault_has_passed() {
-        serve(OF_EVENTS, |case, rng| drained_after(case, Ack::Off, rng));
+        serve(OF_EVENTS, |case, rng| drained_after(case, Splunk, rng));
     }
 
     #[test]
     fn aborted_amid_every_fault() {
-        serve(OF_EVENTS, |case, rng| aborted_amid(case, Ack::Off, rng));
+        serve(OF_EVENTS, |case, rng| aborted_amid(case, Splunk, rng));
     }
 }
 
@@ -191,20 +209,39 @@ mod with_acknowledgement {
 
     #[test]
     fn drained_at_once_amid_every_fault() {
-        serve(OF_EVENTS, |case, rng| drained_amid(case, Ack::On, rng));
-        serve(OF_ACKS, |case, rng| drained_amid(case, Ack::On, rng));
+        serve(OF_EVENTS, |case, rng| drained_amid(case, SplunkThatAcknowledges, rng));
+        serve(OF_ACKS, |case, rng| drained_amid(case, SplunkThatAcknowledges, rng));
     }
 
     #[test]
     fn drained_later_when_every_fault_has_passed() {
-        serve(OF_EVENTS, |case, rng| drained_after(case, Ack::On, rng));
-        serve(OF_ACKS, |case, rng| drained_after(case, Ack::On, rng));
+        serve(OF_EVENTS, |case, rng| drained_after(case, SplunkThatAcknowledges, rng));
+        serve(OF_ACKS, |case, rng| drained_after(case, SplunkThatAcknowledges, rng));
     }
 
     #[test]
     fn aborted_amid_every_fault() {
-        serve(OF_EVENTS, |case, rng| aborted_amid(case, Ack::On, rng));
-        serve(OF_ACKS, |case, rng| aborted_amid(case, Ack::On, rng));
+        serve(OF_EVENTS, |case, rng| aborted_amid(case, SplunkThatAcknowledges, rng));
+        serve(OF_ACKS, |case, rng| aborted_amid(case, SplunkThatAcknowledges, rng));
+    }
+}
+
+mod datadog_played {
+    use super::*;
+
+    #[test]
+    fn drained_at_once_amid_every_fault() {
+        serve(OF_EVENTS, |case, rng| drained_amid(case, Datadog, rng));
+    }
+
+    #[test]
+    fn drained_later_when_every_fault_has_passed() {
+        serve(OF_EVENTS, |case, rng| drained_after(case, Datadog, rng));
+    }
+
+    #[test]
+    fn aborted_amid_every_fault() {
+        serve(OF_EVENTS, |case, rng| aborted_amid(case, Datadog, rng));
     }
 }
 

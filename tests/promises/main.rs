@@ -42,6 +42,8 @@ mod cli_check_faults;
 #[cfg(feature = "cli")]
 mod cli_config;
 #[cfg(feature = "cli")]
+mod cli_datadog;
+#[cfg(feature = "cli")]
 mod cli_dead_letter;
 #[cfg(feature = "cli")]
 mod cli_demo;
@@ -141,4 +143,7 @@ mod tls_says_what_is_wrong;
 mod token_file_is_read_again;
 #[cfg(all(feature = "cli", feature = "tracing-layer"))]
 mod tracing_is_audited;
+#[cfg(feature = "cli")]
+mod what_is_too_old_is_not_sent;
+mod wire_datadog;
 mod wire_splunk;

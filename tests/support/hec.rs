@@ -1,4 +1,4 @@
-//! Splunk over real HTTP against the embedded receiver: what the tests of both share.
+//! Splunk and Datadog over real HTTP against the embedded receiver: what the tests of both sides share.
 #![allow(unreachable_pub, reason = "shared by test crates")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use siem_forward::net::Compression;
-use siem_forward::receiver::{Fault, Receiver, ReceiverConfig};
-use siem_forward::siem::Splunk;
-use siem_forward::{Builder, DeadLetterConfig, EventId, Forwarder, Report, RetryConfig, Snapshot};
+use siem_forward::net::{Compression, HttpConfig};
+use siem_forward::receiver::{Fault, Play, Receiver, ReceiverConfig};
+use siem_forward::siem::{Datadog, Splunk};
+use siem_forward::{Builder, DeadLetterConfig, EventId, Forwarder, Report, RetryConfig, Siem, Snapshot};
 
 use super::support::{PATIENCE, assert_one_fate_each, dead_letter, send};
 
@@ -45,7 +45,12 @@ pub fn faults(faults: &[&str]) -> Vec<Fault> {
 
 /// A receiver with these faults.
 pub fn receiver(texts: &[&str]) -> Receiver {
-    Receiver::start(ReceiverConfig { faults: faults(texts), ..ReceiverConfig::default() }).unwrap()
+    playing(Play::Splunk, texts)
+}
+
+/// The same as another destination.
+pub fn playing(play: Play, texts: &[&str]) -> Receiver {
+    Receiver::start(ReceiverConfig { play, faults: faults(texts), ..ReceiverConfig::default() }).unwrap()
 }
 
 /// A receiver with these faults that indexes what it takes so much later, and acknowledges it.
@@ -90,9 +95,15 @@ pub fn splunk(url: impl AsRef<str>) -> Splunk {
     Splunk::new(url, TOKEN).unwrap().timeout(TIMEOUT).compression(Compression::None)
 }
 
+pub fn datadog(url: impl AsRef<str>, timeout: Duration) -> Datadog {
+    let mut http = HttpConfig::default();
+    http.timeout = timeout;
+    Datadog::new("us1", TOKEN).unwrap().url(url).unwrap().http(http)
+}
+
 /// A forwarder in small batches that does not wait long for anything.
-pub fn builder(splunk: Splunk, letter: &Letter) -> Builder {
-    super::support::builder(splunk)
+pub fn builder(siem: impl Siem, letter: &Letter) -> Builder {
+    super::support::builder(siem)
         .batch_size(50)
         .batch_timeout(Duration::from_millis(100))
         .retry(impatient())

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::channel::Channel;
 use super::read::{NO_ACKNOWLEDGEMENT, Reply};
-use super::{Splunk, SplunkConnection};
+use super::{SCHEME, Splunk, SplunkConnection};
 use crate::net::{Answer, HttpError};
 use crate::siem::{Cause, CauseKind, Ticket, Verdict};
 
@@ -84,7 +84,7 @@ fn indexed(
     if let Some(indexed) = acknowledged(&answer) {
         return Ok(waiting.iter().filter(|(_, number)| indexed.contains(number)).map(|(ticket, _)| *ticket).collect());
     }
-    let Reply { code, words, .. } = Reply::of(&answer, connection.authorization.token());
+    let Reply { code, words, .. } = Reply::of(&answer, connection.authorization.secret());
     if code == Some(DISABLED) {
         splunk.doubted.store(true, Ordering::Relaxed);
     }
@@ -140,7 +140,7 @@ pub(super) fn examine(connection: &mut SplunkConnection) -> Result<Examined, Htt
     if acknowledged(&answer).is_some() {
         return Ok(Examined::Acknowledges);
     }
-    let Reply { code, words, .. } = Reply::of(&answer, connection.authorization.token());
+    let Reply { code, words, .. } = Reply::of(&answer, connection.authorization.secret());
     Ok(if code == Some(DISABLED) { Examined::Disabled(words) } else { Examined::Unknown(answer, words) })
 }
 
@@ -148,7 +148,7 @@ pub(super) fn examine(connection: &mut SplunkConnection) -> Result<Examined, Htt
 fn ask(connection: &mut SplunkConnection, guid: &str, numbers: &[u64]) -> Result<Answer, HttpError> {
     debug_assert!(numbers.len() <= NUMBERS_MAX);
     let headers = [
-        ("Authorization", connection.authorization.as_str()),
+        (SCHEME.header, connection.authorization.as_str()),
         ("Content-Type", "application/json"),
         ("X-Splunk-Request-Channel", guid),
     ];

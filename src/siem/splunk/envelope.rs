@@ -5,6 +5,7 @@
 use crate::event::AuditEvent;
 use crate::event::escape::write_text;
 use crate::format::json;
+use crate::siem::machine;
 
 /// The metadata that all events of one destination share.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Envelope {
 impl Envelope {
     pub(super) fn of_this_machine() -> Self {
         let mut envelope = Self {
-            host: machine_name().unwrap_or_default(),
+            host: machine::name(),
             source: "siem-forward".to_owned(),
             sourcetype: "siem_forward:audit".to_owned(),
             index: String::new(),
@@ -88,9 +89,4 @@ impl Envelope {
         json::write_named(event, "src_ip", body);
         body.push(b'}');
     }
-}
-
-fn machine_name() -> Option<String> {
-    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
-    Some(name).filter(|name| !name.is_empty())
 }

@@ -30,11 +30,11 @@ fn examine(splunk: &Splunk, connection: &mut SplunkConnection) -> Result<(), Str
     let answer = connection.http.get(HEALTH_PATH, &[]).map_err(|error| unreachable(splunk, &error))?;
     // Other answers leave it to the token's test to say what is wrong: not every collector has this page.
     if answer.status == 429 || answer.status >= 500 {
-        let words = Reply::of(&answer, connection.authorization.token()).words;
+        let words = Reply::of(&answer, connection.authorization.secret()).words;
         return Err(format!("Splunk takes no events now: {words} (http {})", answer.status));
     }
     let answer = Splunk::post(connection, b"").map_err(|error| unreachable(splunk, &error))?;
-    let reply = Reply::of(&answer, connection.authorization.token());
+    let reply = Reply::of(&answer, connection.authorization.secret());
     let words = reply.words;
     // Nothing was sent that could be acknowledged.
     match (answer.status, reply.code, read(&answer, connection.sent(0, 0, false))) {

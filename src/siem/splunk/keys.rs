@@ -1,9 +1,9 @@
 //! Splunk's keys of the configuration file.
 
-use super::{Splunk, Token, base};
+use super::{SCHEME, Splunk, base};
 use crate::net::{BaseUrl, HttpConfig};
-use crate::secret::Secret;
-use crate::table::{Key, Problems, SecretPlace, Section, Table, secret_of_variable};
+use crate::siem::keys;
+use crate::table::{Key, Problems, Section, Table};
 
 impl Splunk {
     pub(crate) const KEYS: Section = Section {
@@ -36,31 +36,8 @@ impl Splunk {
         table.require("url", "url = \"https://splunk.example:8088\"", problems);
         table.require("token", "token = { env = \"SPLUNK_HEC_TOKEN\" }", problems);
         // Each for itself, so that a mistake in one does not hide a mistake in the other.
-        let url = table.take_string("url", problems).and_then(|url| match base(&url) {
-            Ok(url) => Some(url),
-            Err(error) => {
-                // Not shown: it may hold a password.
-                table.blame_secret("url", &error.to_string(), "such as \"https://splunk.example:8088\"", problems);
-                None
-            }
-        });
-        let token = table.take_secret_place("token", problems).and_then(|place| {
-            let token = match place {
-                // A header can hold it; it goes nowhere.
-                SecretPlace::Omitted => Token::fixed(Secret::new("omitted")).map_err(|error| error.to_string()),
-                SecretPlace::File(file) => Token::of_file(file).map_err(|error| error.to_string()),
-                SecretPlace::Env(name) => secret_of_variable(&name)
-                    .map_err(|error| error.to_string())
-                    .and_then(|token| Token::fixed(token).map_err(|error| error.to_string())),
-            };
-            match token {
-                Ok(token) => Some(token),
-                Err(what) => {
-                    table.blame("token", &what, "put the bare token there, or name another place", problems);
-                    None
-                }
-            }
-        });
+        let url = keys::url(table, "https://splunk.example:8088", problems, base);
+        let token = keys::credential(table, "token", SCHEME, problems);
         let http = HttpConfig::read(table, problems);
         let ack = table.take_bool("ack", problems).unwrap_or_default();
         let mut text = |key| table.take_string(key, problems);

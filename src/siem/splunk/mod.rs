@@ -12,7 +12,6 @@ mod health;
 #[cfg(feature = "cli")]
 mod keys;
 mod read;
-mod token;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::credential::{Authorization, Credential, InvalidCredential, Scheme};
 use super::{Cause, FormatError, Health, Siem, Ticket, Verdict};
 use crate::batch::{Batch, Shape};
 use crate::event::AuditEvent;
@@ -29,10 +29,10 @@ use crate::secret::{Secret, SecretFile};
 use channel::Channel;
 use envelope::Envelope;
 use read::{Sent, read};
-use token::{Authorization, Token};
 
 const EVENT_PATH: &str = "/services/collector/event";
 const HEALTH_PATH: &str = "/services/collector/health";
+const SCHEME: Scheme = Scheme { noun: "token", header: "Authorization", prefix: "Splunk " };
 
 /// Splunk takes any white space between two events; a line each can be read by people too. The limits are Splunk's
 /// own defaults: a request's (`max_content_length`), and just below an event's (`maxEventSize`, 5 MB).
@@ -49,7 +49,7 @@ const SHAPE: Shape =
 /// ```
 pub struct Splunk {
     url: BaseUrl,
-    token: Token,
+    token: Credential,
     http: HttpConfig,
     envelope: Envelope,
     ack: bool,
@@ -68,7 +68,7 @@ impl Splunk {
     /// # Errors
     /// When the URL is no base URL, or the token is empty or holds what no header can hold.
     pub fn new(url: impl AsRef<str>, token: impl Into<Secret>) -> Result<Self, SplunkError> {
-        let (url, token) = (base(url.as_ref())?, Token::fixed(token.into())?);
+        let (url, token) = (base(url.as_ref())?, Credential::fixed(SCHEME, token.into())?);
         Ok(Self::of(url, token))
     }
 
@@ -81,11 +81,11 @@ impl Splunk {
     /// # Errors
     /// When the URL is no base URL, or the file holds no token now.
     pub fn token_file(url: impl AsRef<str>, path: impl Into<PathBuf>) -> Result<Self, SplunkError> {
-        let (url, token) = (base(url.as_ref())?, Token::of_file(SecretFile::new(path))?);
+        let (url, token) = (base(url.as_ref())?, Credential::of_file(SCHEME, SecretFile::new(path))?);
         Ok(Self::of(url, token))
     }
 
-    fn of(url: BaseUrl, token: Token) -> Self {
+    fn of(url: BaseUrl, token: Credential) -> Self {
         let envelope = Envelope::of_this_machine();
         Self {
             url,
@@ -162,7 +162,7 @@ impl Splunk {
 
     fn post(connection: &mut SplunkConnection, body: &[u8]) -> Result<Answer, HttpError> {
         let headers = [
-            ("Authorization", connection.authorization.as_str()),
+            (SCHEME.header, connection.authorization.as_str()),
             ("Content-Type", "application/json"),
             ("X-Splunk-Request-Channel", connection.channel.guid()),
         ];
@@ -173,14 +173,6 @@ impl Splunk {
 fn base(url: &str) -> Result<BaseUrl, SplunkError> {
     let url: BaseUrl = url.parse()?;
     if url.prefix().contains("/services/collector") { Err(SplunkError::Path) } else { Ok(url) }
-}
-
-fn bare(token: Secret) -> Result<Secret, SplunkError> {
-    if token.expose().is_empty() {
-        return Err(SplunkError::EmptyToken);
-    }
-    let is_bare = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    if is_bare { Ok(token) } else { Err(SplunkError::TokenCharacters) }
 }
 
 impl Siem for Splunk {
@@ -282,7 +274,7 @@ pub struct SplunkConnection {
 
 impl SplunkConnection {
     fn sent(&self, events: usize, bytes: usize, ack: bool) -> Sent<'_> {
-        Sent { events, bytes, token: self.authorization.token(), ack }
+        Sent { events, bytes, token: self.authorization.secret(), ack }
     }
 }
 
@@ -311,6 +303,16 @@ pub enum SplunkError {
     /// The token cannot stand in a header.
     #[error("the token holds a space, a line end or another character that no token has")]
     TokenCharacters,
+}
+
+impl From<InvalidCredential> for SplunkError {
+    fn from(problem: InvalidCredential) -> Self {
+        match problem {
+            InvalidCredential::Empty => Self::EmptyToken,
+            InvalidCredential::Characters => Self::TokenCharacters,
+            InvalidCredential::File(words) => Self::TokenFile(words),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,13 +11,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::net::Answer;
-use crate::siem::{Cause, CauseKind, Partial, Ticket, Verdict};
+use crate::siem::words::readable;
+use crate::siem::{Cause, CauseKind, Partial, Ticket, Verdict, status};
 
 /// From this size on, "invalid data format" at event 0 may mean that the body was too large: Splunk Cloud says so
 /// instead of 413, and its documented limit is 1 MB.
 const SUSPECT_BYTES: usize = 1_000_000;
-/// Of an answer that is not HEC's, the first characters are words enough.
-const WORDS_CHARS_MAX: usize = 200;
 
 /// What is wrong where a success brings no number.
 pub(super) const NO_ACKNOWLEDGEMENT: &str =
@@ -70,13 +69,6 @@ impl Reply {
     }
 }
 
-/// On one line, not long, and without the token: removed before the rest is cut, so that no part of one is left.
-fn readable(text: &str, token: &str) -> String {
-    let text = if token.is_empty() { text.to_owned() } else { text.replace(token, "…") };
-    let text = text.trim().chars().take(WORDS_CHARS_MAX);
-    text.map(|character| if character.is_control() { ' ' } else { character }).collect()
-}
-
 /// The verdict on the batch; a ticket holds Splunk's own number.
 pub(super) fn read(answer: &Answer, sent: Sent<'_>) -> Verdict {
     let reply = Reply::of(answer, sent.token);
@@ -85,14 +77,9 @@ pub(super) fn read(answer: &Answer, sent: Sent<'_>) -> Verdict {
         // 24 and 25: taken too, but the queue, or that of acknowledgements, is filling up.
         (200, Some(0 | 24 | 25)) => taken(reply.ack_id, &reply.words, sent.ack),
         (400, code) => refused(code, &reply, cause, sent, answer.retry_after),
-        (413, _) => Verdict::Reject(Cause::new(CauseKind::TooLarge).words(reply.words)),
         (503, Some(9)) => busy(reply.invalid_event_number, cause, sent, answer.retry_after),
-        (501, _) => Verdict::Halt(cause),
-        (408 | 425 | 429 | 500..=599, _) => Verdict::Retry { after: answer.retry_after, cause },
-        // A token (401, 403) or an address (3xx, 404, 405, 415, …) that is wrong for whatever we send.
-        (300..=499, _) => Verdict::Halt(cause),
         // "Success" in other words is not Splunk's: nothing says that the events are held.
-        _ => Verdict::retry(Cause::new(CauseKind::Garbage).words(format!("http {}: {}", answer.status, reply.words))),
+        _ => status::verdict(answer, &reply.words),
     }
 }
 
