@@ -16,7 +16,7 @@ use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
 use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
-use crate::siem::{Datadog, FormatError, Siem, Splunk};
+use crate::siem::{Datadog, FormatError, Siem, Splunk, Webhook};
 use crate::table::{Overlay, Problems, Secrets, Table};
 
 pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, general};
@@ -58,6 +58,7 @@ pub(crate) struct PipelineConfig {
 pub(crate) enum Destination {
     Splunk(Splunk),
     Datadog(Datadog),
+    Webhook(Webhook),
 }
 
 /// Why a file is no configuration.
@@ -139,6 +140,7 @@ impl Destination {
         match self {
             Self::Splunk(splunk) => splunk.format_event(event, body),
             Self::Datadog(datadog) => datadog.format_event(event, body),
+            Self::Webhook(webhook) => webhook.format_event(event, body),
         }
     }
 
@@ -147,6 +149,7 @@ impl Destination {
         match self {
             Self::Splunk(splunk) => splunk.endpoint(),
             Self::Datadog(datadog) => datadog.address(),
+            Self::Webhook(webhook) => webhook.address(),
         }
     }
 
@@ -155,6 +158,7 @@ impl Destination {
         match self {
             Self::Splunk(splunk) => (splunk.siem_type(), Siem::destination(splunk)),
             Self::Datadog(datadog) => (datadog.siem_type(), Siem::destination(datadog)),
+            Self::Webhook(webhook) => (webhook.siem_type(), Siem::destination(webhook)),
         }
     }
 
@@ -162,7 +166,7 @@ impl Destination {
     pub(crate) fn acknowledges(&self) -> bool {
         match self {
             Self::Splunk(splunk) => splunk.acknowledges(),
-            Self::Datadog(_) => false,
+            Self::Datadog(_) | Self::Webhook(_) => false,
         }
     }
 }
@@ -216,6 +220,7 @@ impl PipelineConfig {
         let destination = match siem_type {
             Some(SiemType::Splunk) => Splunk::read(&mut table, problems).map(Destination::Splunk),
             Some(SiemType::Datadog) => Datadog::read(&mut table, problems).map(Destination::Datadog),
+            Some(SiemType::Webhook) => Webhook::read(&mut table, problems).map(Destination::Webhook),
             // Without a type nobody knows the other keys: the one problem says enough.
             None => return None,
         };
@@ -228,16 +233,19 @@ impl PipelineConfig {
         let builder = match self.destination {
             Destination::Splunk(splunk) => Forwarder::builder(splunk),
             Destination::Datadog(datadog) => Forwarder::builder(datadog),
+            Destination::Webhook(webhook) => Forwarder::builder(webhook),
         };
         builder.name(self.name).config(self.siem)
     }
 }
 
 /// By the names in the file.
-const SIEM_TYPES: [(&str, SiemType); 2] = [("splunk", SiemType::Splunk), ("datadog", SiemType::Datadog)];
+const SIEM_TYPES: [(&str, SiemType); 3] =
+    [("splunk", SiemType::Splunk), ("datadog", SiemType::Datadog), ("webhook", SiemType::Webhook)];
 
 #[derive(Debug, Clone, Copy)]
 enum SiemType {
     Splunk,
     Datadog,
+    Webhook,
 }

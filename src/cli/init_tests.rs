@@ -48,7 +48,9 @@ fn keys(of: &DestinationKeys) -> Vec<(&'static str, &'static Key)> {
 
 #[test]
 fn what_it_prints_is_a_configuration_once_the_secret_has_its_place() {
-    for (of, address) in DESTINATIONS.iter().zip(["splunk.example:8088", "http-intake.logs.datadoghq.com"]) {
+    for (of, address) in
+        DESTINATIONS.iter().zip(["splunk.example:8088", "http-intake.logs.datadoghq.com", "siem.example"])
+    {
         let file = File::new(&configuration(of));
         let read = file.read(of, &[]).unwrap();
         assert!(read.contains(address.split(':').next().unwrap()), "{read}");

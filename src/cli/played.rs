@@ -8,12 +8,13 @@ use super::failure::Failure;
 use crate::engine::{Builder, Forwarder};
 use crate::net::HttpConfig;
 use crate::receiver::Play;
-use crate::siem::{Datadog, Splunk};
+use crate::siem::{Datadog, Splunk, Webhook};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Played {
     Splunk,
     Datadog,
+    Webhook,
 }
 
 impl Played {
@@ -21,6 +22,7 @@ impl Played {
         match self {
             Self::Splunk => "splunk",
             Self::Datadog => "datadog",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -31,8 +33,11 @@ impl Played {
     pub(crate) fn part(self, ack: Option<Duration>) -> Result<Play, Failure> {
         match self {
             Self::Splunk => Ok(Play::Splunk),
-            Self::Datadog if ack.is_some() => Err(Failure::NoAcknowledgements { destination: self.name() }),
+            Self::Datadog | Self::Webhook if ack.is_some() => {
+                Err(Failure::NoAcknowledgements { destination: self.name() })
+            }
             Self::Datadog => Ok(Play::Datadog),
+            Self::Webhook => Ok(Play::Webhook),
         }
     }
 
@@ -44,6 +49,7 @@ impl Played {
         Ok(match self {
             Self::Splunk => Forwarder::builder(Splunk::new(url, token)?.http(http).ack(ack)),
             Self::Datadog => Forwarder::builder(Datadog::new("us1", token)?.url(url)?.http(http)),
+            Self::Webhook => Forwarder::builder(Webhook::new(url)?.bearer(token)?.http(http)),
         })
     }
 }

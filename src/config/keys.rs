@@ -3,7 +3,7 @@
 use super::MetricsConfig;
 use crate::engine::SiemConfig;
 use crate::net::{HttpConfig, TlsConfig};
-use crate::siem::{Datadog, Splunk};
+use crate::siem::{Datadog, Splunk, Webhook};
 use crate::table::{Key, Section};
 
 /// A table of the file.
@@ -57,10 +57,23 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
             TlsConfig::KEYS,
         ],
     },
+    DestinationKeys {
+        name: "webhook",
+        about: "a webhook: whatever takes JSON by a request",
+        place: "`url`",
+        secret: "token",
+        table: "siem.webhook",
+        sections: &[
+            Section { title: WHICH, keys: &[Key::required("type", "\"webhook\"").range(TYPES).meaning(KIND)] },
+            Webhook::KEYS,
+            HttpConfig::KEYS,
+            TlsConfig::KEYS,
+        ],
+    },
 ];
 
 const WHICH: &str = "Which destination";
-const TYPES: &str = "\"splunk\" or \"datadog\"";
+const TYPES: &str = "\"splunk\", \"datadog\" or \"webhook\"";
 const KIND: &str = "the kind of destination";
 
 /// What a field of the map may come from; docs/input-map.md has all forms.

@@ -169,7 +169,17 @@ impl Http {
     /// # Errors
     /// When there is no answer; its kind tells whether the request may have been taken. Any status is an answer.
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
-        self.send(path, headers, body, self.config.compression, Counted::AsBody)
+        let request = self.agent.post(self.base.join(path));
+        self.send(request, headers, body, self.config.compression, Counted::AsBody)
+    }
+
+    /// The same with PUT.
+    ///
+    /// # Errors
+    /// As with [`post`](Self::post).
+    pub fn put(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
+        let request = self.agent.put(self.base.join(path));
+        self.send(request, headers, body, self.config.compression, Counted::AsBody)
     }
 
     /// Posts `body` as it is, whatever the configuration says: to a path that may not know compression.
@@ -177,12 +187,13 @@ impl Http {
     /// # Errors
     /// As with [`post`](Self::post).
     pub fn post_plain(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, HttpError> {
-        self.send(path, headers, body, Compression::None, Counted::Not)
+        let request = self.agent.post(self.base.join(path));
+        self.send(request, headers, body, Compression::None, Counted::Not)
     }
 
     fn send(
         &mut self,
-        path: &str,
+        mut request: RequestBuilder<WithBody>,
         headers: &[(&str, &str)],
         body: &[u8],
         compression: Compression,
@@ -192,7 +203,6 @@ impl Http {
             Compression::Gzip if body.len() >= self.config.compression_bytes_min => self.gzip.compress(body),
             _ => None,
         };
-        let mut request: RequestBuilder<WithBody> = self.agent.post(self.base.join(path));
         for (name, value) in put_aside(&self.aside, headers, self.gateway.as_deref())? {
             request = request.header(name, value);
         }

@@ -31,6 +31,7 @@ pub use error::{HttpError, HttpErrorKind};
 pub use http::{Answer, Http};
 #[cfg(feature = "cli")]
 pub(crate) use probe::{Probe, TlsSeen, probe};
+pub(crate) use proxy::base64;
 pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};

@@ -83,10 +83,10 @@ impl Answer {
         self.status < 300
     }
 
-    /// The same in Datadog's words, who has no codes and takes with 202.
-    fn as_datadog(&self) -> Self {
+    /// The same without codes, and with this status for success: in Datadog's words.
+    fn without_code(&self, success: u16) -> Self {
         match self.body {
-            Body::Code { .. } if self.is_success() => Self::with(202, Body::Taken),
+            Body::Code { .. } if self.is_success() => Self::with(success, Body::Taken),
             Body::Code { .. } | Body::NotFound => Self { body: Body::Errors, ..self.clone() },
             _ => self.clone(),
         }
@@ -96,7 +96,8 @@ impl Answer {
     pub(super) fn write(&self, play: Play, announce: Announce, out: &mut Vec<u8>) {
         match play {
             Play::Splunk => self.write_as_it_is(announce, out),
-            Play::Datadog => self.as_datadog().write_as_it_is(announce, out),
+            Play::Datadog => self.without_code(202).write_as_it_is(announce, out),
+            Play::Webhook => self.without_code(200).write_as_it_is(announce, out),
         }
     }
 

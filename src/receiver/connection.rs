@@ -120,6 +120,7 @@ impl Connection {
         match self.shared.play {
             Play::Splunk => Answer::code(17),
             Play::Datadog => self.refusal(head).unwrap_or(Answer::with(200, Body::Valid)),
+            Play::Webhook => self.refusal(head).unwrap_or(Answer::with(200, Body::Taken)),
         }
     }
 
@@ -203,6 +204,10 @@ impl Connection {
                 None => Some(Answer::plain(401)),
                 Some(shown) => token.as_ref().is_some_and(|key| key.as_bytes() != shown).then(|| Answer::plain(403)),
             },
+            Play::Webhook => {
+                let bearer = token.as_ref().map(|token| format!("Bearer {token}"));
+                bearer.filter(|bearer| shown != Some(bearer.as_bytes())).map(|_| Answer::plain(401))
+            }
         }
     }
 

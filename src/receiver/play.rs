@@ -9,4 +9,6 @@ pub enum Play {
     Splunk,
     /// Datadog's Logs API v2, and the page where an API key is tried.
     Datadog,
+    /// A webhook: any path takes events by POST or PUT, and `GET` of any is its health. With a token, as `Bearer`.
+    Webhook,
 }

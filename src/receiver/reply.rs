@@ -10,6 +10,7 @@ use super::answer::{Answer, Body, blames_event};
 use super::collector;
 use super::envelope::Envelope;
 use super::fault::Fault;
+use super::hooks;
 use super::kind::Kind;
 use super::logs;
 use super::play::Play;
@@ -70,7 +71,7 @@ pub(super) fn decide(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut
     let takes_all_the_same = fault.is_some_and(|fault| fault.parameters.taken);
     match play {
         // Nothing is kept of a request that is refused.
-        Play::Datadog if is_refused && !takes_all_the_same => Outcome::nothing(outcome.reply),
+        Play::Datadog | Play::Webhook if is_refused && !takes_all_the_same => Outcome::nothing(outcome.reply),
         _ => outcome,
     }
 }
@@ -81,6 +82,7 @@ fn decide_in_order(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut V
         let reading = match play {
             Play::Splunk => collector::read(body, found),
             Play::Datadog => logs::read(body, found),
+            Play::Webhook => hooks::read(body, found),
         };
         Outcome { reply: Reply::Answer(reading.answer), taken: found.len(), unindexed: reading.unindexed }
     };

@@ -324,6 +324,7 @@ fn route(play: Play, method: &str, path: &str) -> Route {
         (Play::Splunk, "/services/collector/ack" | "/services/collector/ack/1.0") => (Route::Acks, "POST"),
         (Play::Splunk, "/services/collector/health" | "/services/collector/health/1.0")
         | (Play::Datadog, "/api/v1/validate") => (Route::Health, "GET"),
+        (Play::Webhook, _) => return if method == "GET" { Route::Health } else { Route::Events },
         _ => return Route::NotFound,
     };
     match method {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::{Cause, CauseKind, Verdict};
+use crate::net::base64;
 use crate::secret::{Secret, SecretFile, exposure};
 
 /// How a destination wants its secret shown.
@@ -20,6 +21,15 @@ pub(super) struct Scheme {
     pub(super) header: &'static str,
     /// What stands in the header before it, the space included; may be empty.
     pub(super) prefix: &'static str,
+    pub(super) written: Written,
+}
+
+/// How a secret is written in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    AsItIs,
+    /// As that of `USER:PASSWORD` is.
+    AsBase64,
 }
 
 /// Where the secret comes from, and what it is now.
@@ -131,7 +141,13 @@ impl Credential {
 
 impl Authorization {
     fn of(scheme: Scheme, secret: Secret) -> Self {
-        let header = Zeroizing::new(format!("{}{}", scheme.prefix, secret.expose()));
+        let header = Zeroizing::new(match scheme.written {
+            Written::AsItIs => format!("{}{}", scheme.prefix, secret.expose()),
+            Written::AsBase64 => {
+                let encoded = Zeroizing::new(base64(secret.expose().as_bytes()));
+                format!("{}{}", scheme.prefix, encoded.as_str())
+            }
+        });
         Self { secret, header }
     }
 
@@ -162,7 +178,8 @@ mod tests {
 
     use super::*;
 
-    const SCHEME: Scheme = Scheme { noun: "token", header: "Authorization", prefix: "Splunk " };
+    const SCHEME: Scheme =
+        Scheme { noun: "token", header: "Authorization", prefix: "Splunk ", written: Written::AsItIs };
 
     fn shown(token: &Credential) -> String {
         token.read_again().unwrap().as_str().to_owned()

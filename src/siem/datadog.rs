@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::credential::{Credential, Scheme};
-use super::intake::{Checkup, Endpoint, Intake};
+use super::credential::{Credential, Scheme, Written};
+use super::intake::{Checkup, Endpoint, Headers, Intake, Method};
 use super::stamp::Stamp;
 use super::words::readable;
 use super::{Cause, CauseKind, FormatError, IntakeError, Verdict, machine, status};
@@ -25,7 +25,7 @@ const SERVICE: &str = "service";
 const TAGS: &str = "ddtags";
 const HOSTNAME: &str = "hostname";
 const PATH: &str = "/api/v2/logs";
-const SCHEME: Scheme = Scheme { noun: "API key", header: "DD-API-KEY", prefix: "" };
+const SCHEME: Scheme = Scheme { noun: "API key", header: "DD-API-KEY", prefix: "", written: Written::AsItIs };
 /// Datadog's own limits, the megabytes read as the smaller ones.
 const SHAPE: Shape = Shape {
     batch_size_max: 1_000,
@@ -99,12 +99,14 @@ impl Datadog {
             siem_type: "datadog",
             name: "Datadog",
             url,
-            path: PATH,
+            method: Method::Post,
+            path: PATH.into(),
             content_type: "application/json",
             shape: SHAPE,
-            credential,
+            credential: Some(credential),
+            headers: Headers::default(),
             http: HttpConfig::default(),
-            checkup: Checkup { url: api, path: "/api/v1/validate", is_own: is_valid },
+            checkup: Some(Checkup { url: api, path: "/api/v1/validate".into(), is_own: is_valid }),
             traffic: Traffic::default(),
         };
         let stamp = Stamp::new([(SOURCE, "siem-forward".to_owned()), (HOSTNAME, machine::name())]);
@@ -118,7 +120,9 @@ impl Datadog {
     /// When the URL is no base URL.
     pub fn url(mut self, url: impl AsRef<str>) -> Result<Self, IntakeError> {
         self.endpoint.url = base(url.as_ref())?;
-        self.endpoint.checkup.url = None;
+        if let Some(checkup) = &mut self.endpoint.checkup {
+            checkup.url = None;
+        }
         Ok(self)
     }
 

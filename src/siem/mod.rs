@@ -17,6 +17,7 @@ mod intake;
 mod from_fn;
 mod splunk;
 mod datadog;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use from_fn::{FromFn, from_fn};
 pub use intake::{IntakeConnection, IntakeError};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};
 pub use verdict::{Partial, Ticket, Verdict};
+pub use webhook::{Webhook, WebhookBody};
 
 /// A destination of audit events.
 ///

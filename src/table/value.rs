@@ -191,6 +191,28 @@ impl<'t> Table<'t> {
         })
     }
 
+    /// Takes a list of texts, each read by `read`, whose error is told. They are not shown: a secret may be among them.
+    pub(crate) fn take_list_of_texts<T, E: std::fmt::Display>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        problems: &mut Problems,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let texts =
+            self.take_list(key, "a list of texts", &format!("{key} = {example}"), problems, |item| match item {
+                DeValue::String(text) => Some(text.clone().into_owned()),
+                _ => None,
+            })?;
+        match texts.iter().map(|text| read(text)).collect() {
+            Ok(list) => Some(list),
+            Err(error) => {
+                self.blame_secret(key, &error.to_string(), &format!("such as {example}"), problems);
+                None
+            }
+        }
+    }
+
     fn take_list<T>(
         &mut self,
         key: &'static str,

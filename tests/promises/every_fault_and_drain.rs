@@ -1,6 +1,6 @@
 //! Whatever fault the receiver shows, each event has exactly one fate: when drained in the midst of it, within the
 //! deadline; when aborted; and when the fault passes, delivered. With acknowledgements, delivered means indexed. The same
-//! where Datadog is played.
+//! where Datadog or a webhook is played.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use siem_forward::{ConnectionConfig, EventId, Forwarder, Report};
 
 use crate::hec::{
     self, Letter, acknowledging, assert_acknowledged, assert_balanced, builder, datadog, faults, ids, playing,
-    receiver, splunk,
+    receiver, splunk, webhook,
 };
 use crate::menu::{Case, Doubles, OF_ACKS, OF_EVENTS, serve};
 use crate::support::{PATIENCE, send, send_one};
@@ -35,8 +35,9 @@ enum Guest {
     /// The token has indexer acknowledgement, and the destination asks for it.
     SplunkThatAcknowledges,
     Datadog,
+    Webhook,
 }
-use Guest::{Datadog, Splunk, SplunkThatAcknowledges};
+use Guest::{Datadog, Splunk, SplunkThatAcknowledges, Webhook};
 
 /// A receiver with a fault, and a forwarder that meets it.
 struct Table {
@@ -52,6 +53,7 @@ impl Table {
             Splunk => receiver(&[fault]),
             SplunkThatAcknowledges => acknowledging(INDEXING, &[fault]),
             Datadog => playing(Play::Datadog, &[fault]),
+            Webhook => playing(Play::Webhook, &[fault]),
         };
         let letter = Letter::new();
         let mut connection = ConnectionConfig::default();
@@ -64,6 +66,7 @@ impl Table {
             Splunk => builder(splunk, &letter),
             SplunkThatAcknowledges => builder(splunk.ack(true), &letter),
             Datadog => builder(datadog(receiver.url(), patience(case)), &letter),
+            Webhook => builder(webhook(receiver.url(), patience(case)), &letter),
         };
         let forwarder = builder.batch_size(rng.usize(25..=50)).connection(connection).start().unwrap();
         Self { receiver, letter, forwarder, guest }
@@ -88,7 +91,7 @@ impl Table {
     fn assert_balanced(&self, sent: &[EventId], report: &Report) {
         match self.guest {
             SplunkThatAcknowledges => assert_acknowledged(sent, &self.receiver, &self.letter, report),
-            Splunk | Datadog => assert_balanced(sent, &self.receiver, &self.letter, report),
+            Splunk | Datadog | Webhook => assert_balanced(sent, &self.receiver, &self.letter, report),
         }
     }
 }
@@ -167,9 +170,10 @@ fn drained_after(case: &Case, guest: Guest, rng: &mut Rng) {
     if names {
         assert_eq!(dead.keys().collect::<Vec<_>>(), poison.iter().collect::<Vec<_>>(), "{report}");
         for record in dead.values() {
-            // Datadog names no culprit: it was found by halving.
+            // Others than Splunk name no culprit: it was found by halving.
             let (words, tool) = match guest {
                 Datadog => ("Bad Request", &record["wire"]["audit"]["tool_name"]),
+                Webhook => (r#"{"errors":[{"status":"400","title":"Bad Request"}]}"#, &record["wire"]["tool_name"]),
                 _ => ("Invalid data format (code 6)", &record["wire"]["event"]["tool_name"]),
             };
             assert_eq!((&record["words"], tool), (&words.into(), &"poison".into()));
@@ -223,6 +227,34 @@ mod with_acknowledgement {
     fn aborted_amid_every_fault() {
         serve(OF_EVENTS, |case, rng| aborted_amid(case, SplunkThatAcknowledges, rng));
         serve(OF_ACKS, |case, rng| aborted_amid(case, SplunkThatAcknowledges, rng));
+    }
+}
+
+mod webhook_played {
+    use super::*;
+
+    /// All that a webhook says is its status: a success with nonsense behind it is its word.
+    fn served(dish: impl Fn(&Case, Guest, &mut Rng) + Sync) {
+        serve(OF_EVENTS, |case, rng| {
+            if case.name != "no_json" {
+                dish(case, Webhook, rng);
+            }
+        });
+    }
+
+    #[test]
+    fn drained_at_once_amid_every_fault() {
+        served(drained_amid);
+    }
+
+    #[test]
+    fn drained_later_when_every_fault_has_passed() {
+        served(drained_after);
+    }
+
+    #[test]
+    fn aborted_amid_every_fault() {
+        served(aborted_amid);
     }
 }
 

@@ -64,6 +64,8 @@ mod cli_receive;
 #[cfg(feature = "cli")]
 mod cli_replay;
 #[cfg(feature = "cli")]
+mod cli_webhook;
+#[cfg(feature = "cli")]
 mod cli_run;
 #[cfg(feature = "cli")]
 mod cli_run_ends;

@@ -151,7 +151,7 @@ fn percent_decoded(text: &str) -> Option<Vec<u8>> {
 }
 
 /// RFC 4648, section 4.
-pub(in crate::net) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

@@ -17,8 +17,7 @@ use super::BaseUrl;
 
 pub(super) use gateway::Gateway;
 pub use gateway::InvalidProxy;
-#[cfg(test)]
-pub(super) use gateway::base64;
+pub(crate) use gateway::base64;
 
 /// The way to a destination. Default [`Proxy::none`].
 ///

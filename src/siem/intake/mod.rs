@@ -5,6 +5,7 @@
 
 mod health;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,21 +43,37 @@ pub(super) struct Endpoint {
     pub(super) name: &'static str,
     pub(super) url: BaseUrl,
     /// Where batches are posted, under the URL.
-    pub(super) path: &'static str,
+    pub(super) path: Cow<'static, str>,
+    pub(super) method: Method,
+    /// Besides those that every request has.
+    pub(super) headers: Headers,
     pub(super) content_type: &'static str,
     pub(super) shape: Shape,
-    pub(super) credential: Credential,
+    /// None where the destination asks for none.
+    pub(super) credential: Option<Credential>,
     pub(super) http: HttpConfig,
-    pub(super) checkup: Checkup,
+    /// None where nobody can be asked.
+    pub(super) checkup: Option<Checkup>,
     pub(super) traffic: Traffic,
 }
+
+/// How a batch is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Post,
+    Put,
+}
+
+/// Headers by name. What they hold is not shown: somebody may have put a secret there.
+#[derive(Default)]
+pub(super) struct Headers(pub(super) Vec<(String, String)>);
 
 /// How a destination is asked whether it would take events.
 #[derive(Debug)]
 pub(super) struct Checkup {
     /// Elsewhere than the destination itself, where it has an address of its own for that.
     pub(super) url: Option<BaseUrl>,
-    pub(super) path: &'static str,
+    pub(super) path: Cow<'static, str>,
     /// Whether a success is the destination's own, by its body.
     pub(super) is_own: fn(&[u8]) -> bool,
 }
@@ -64,7 +81,7 @@ pub(super) struct Checkup {
 /// One sender's connection to such a destination.
 pub struct IntakeConnection {
     http: Http,
-    authorization: Arc<Authorization>,
+    authorization: Option<Arc<Authorization>>,
     /// For connections to where its health is asked.
     stop: Stop,
 }
@@ -76,7 +93,7 @@ pub enum IntakeError {
     /// The URL is no base URL.
     #[error(transparent)]
     Url(#[from] InvalidUrl),
-    /// There is no such place, or the URL holds a part that the destination appends itself; says which and what to do.
+    /// A place, a header or a field's path that cannot be; says which and what to do.
     #[error("{0}")]
     Place(String),
     /// The token or key is none; says why, and names its file where it has one.
@@ -91,9 +108,24 @@ impl IntakeError {
 }
 
 impl Endpoint {
-    fn post(&self, connection: &mut IntakeConnection, body: &[u8]) -> Result<Answer, HttpError> {
-        let secret = (self.credential.scheme().header, connection.authorization.as_str());
-        connection.http.post(self.path, &[secret, ("Content-Type", self.content_type)], body)
+    fn send(&self, connection: &mut IntakeConnection, body: &[u8]) -> Result<Answer, HttpError> {
+        let IntakeConnection { http, authorization, .. } = connection;
+        let mut headers = self.headers(authorization.as_deref());
+        headers.push(("Content-Type", self.content_type));
+        match self.method {
+            Method::Post => http.post(&self.path, &headers, body),
+            Method::Put => http.put(&self.path, &headers, body),
+        }
+    }
+
+    fn headers<'a>(&'a self, shown: Option<&'a Authorization>) -> Vec<(&'a str, &'a str)> {
+        let secret = self.credential.as_ref().map(|credential| credential.scheme().header).zip(shown);
+        let others = self.headers.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        secret.map(|(name, shown)| (name, shown.as_str())).into_iter().chain(others).collect()
+    }
+
+    fn current(&self) -> Option<Arc<Authorization>> {
+        self.credential.as_ref().map(Credential::current)
     }
 }
 
@@ -118,7 +150,7 @@ impl<I: Intake> Siem for I {
 
     fn prepare(&self) -> Result<(), String> {
         let endpoint = self.endpoint();
-        if let Some(doubt) = endpoint.credential.doubt() {
+        if let Some(doubt) = endpoint.credential.as_ref().and_then(Credential::doubt) {
             log::warn!("{doubt}");
         }
         endpoint.http.prepare(&endpoint.url).map_err(|error| error.words().to_owned())
@@ -127,7 +159,8 @@ impl<I: Intake> Siem for I {
     fn connect(&self, stop: &Stop) -> Result<IntakeConnection, Verdict> {
         let Endpoint { url, http, traffic, credential, .. } = self.endpoint();
         let http = Http::counting(traffic.clone(), url, http, stop).map_err(|error| Verdict::retry(error.into()))?;
-        Ok(IntakeConnection { http, authorization: credential.read_again()?, stop: stop.clone() })
+        let authorization = credential.as_ref().map(Credential::read_again).transpose()?;
+        Ok(IntakeConnection { http, authorization, stop: stop.clone() })
     }
 
     #[inline]
@@ -141,9 +174,9 @@ impl<I: Intake> Siem for I {
 
     fn send_batch(&self, connection: &mut IntakeConnection, batch: &Batch) -> Verdict {
         let endpoint = self.endpoint();
-        connection.authorization = endpoint.credential.current();
-        match endpoint.post(connection, batch.body()) {
-            Ok(answer) => self.read(&answer, connection.authorization.secret()),
+        connection.authorization = endpoint.current();
+        match endpoint.send(connection, batch.body()) {
+            Ok(answer) => self.read(&answer, connection.secret()),
             Err(error) => Verdict::retry(error.into()),
         }
     }
@@ -158,6 +191,19 @@ impl<I: Intake> Siem for I {
 
     fn traffic(&self) -> Option<&Traffic> {
         Some(&self.endpoint().traffic)
+    }
+}
+
+impl IntakeConnection {
+    /// The secret alone, to be removed from what others say; empty where there is none.
+    fn secret(&self) -> &str {
+        self.authorization.as_ref().map_or("", |shown| shown.secret())
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 

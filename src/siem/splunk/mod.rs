@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::credential::{Authorization, Credential, InvalidCredential, Scheme};
+use super::credential::{Authorization, Credential, InvalidCredential, Scheme, Written};
 use super::{Cause, FormatError, Health, Siem, Ticket, Verdict};
 use crate::batch::{Batch, Shape};
 use crate::event::AuditEvent;
@@ -32,7 +32,7 @@ use read::{Sent, read};
 
 const EVENT_PATH: &str = "/services/collector/event";
 const HEALTH_PATH: &str = "/services/collector/health";
-const SCHEME: Scheme = Scheme { noun: "token", header: "Authorization", prefix: "Splunk " };
+const SCHEME: Scheme = Scheme { noun: "token", header: "Authorization", prefix: "Splunk ", written: Written::AsItIs };
 
 /// Splunk takes any white space between two events; a line each can be read by people too. The limits are Splunk's
 /// own defaults: a request's (`max_content_length`), and just below an event's (`maxEventSize`, 5 MB).
