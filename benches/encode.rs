@@ -1,11 +1,12 @@
-//! What encoding one event costs: our own layout and Splunk's envelope, beside serde and a bare copy.
+//! What encoding one event costs: our own layout, Splunk's envelope and Datadog's log, beside serde and a bare copy.
 //!
 //! `copy` is the base: the finished bytes into the reused buffer. `serde_json` is the event through its `Serialize`.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use siem_forward::{AuditEvent, EventType, Severity, Siem, format::json, siem::Splunk};
+use siem_forward::siem::{Datadog, Splunk};
+use siem_forward::{AuditEvent, EventType, Severity, Siem, format::json};
 
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
 
@@ -51,6 +52,14 @@ fn encode(criterion: &mut Criterion) {
             bencher.iter(|| {
                 body.clear();
                 splunk.format_event(black_box(&event), &mut body)
+            });
+        });
+    }
+    if let Ok(datadog) = Datadog::new("us1", "key") {
+        group.bench_function("datadog", |bencher| {
+            bencher.iter(|| {
+                body.clear();
+                datadog.format_event(black_box(&event), &mut body)
             });
         });
     }

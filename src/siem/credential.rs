@@ -156,6 +156,11 @@ impl Authorization {
         &self.header
     }
 
+    /// What the destination is shown of it: the secret, or what it is written as.
+    pub(super) fn shown(&self) -> &str {
+        self.header.rsplit(' ').next().unwrap_or_default()
+    }
+
     /// The secret alone, to be removed from what others say.
     pub(super) fn secret(&self) -> &str {
         self.secret.expose()

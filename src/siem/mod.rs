@@ -29,6 +29,8 @@ use crate::net::{HttpError, HttpErrorKind, Stop, Traffic};
 pub use cause::{Cause, CauseKind};
 pub use datadog::Datadog;
 pub use from_fn::{FromFn, from_fn};
+#[cfg(feature = "cli")]
+pub(crate) use intake::UNASKED;
 pub use intake::{IntakeConnection, IntakeError};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};
 pub use verdict::{Partial, Ticket, Verdict};

@@ -234,6 +234,23 @@ fn places() -> Vec<(&'static str, Mistake)> {
     ]
 }
 
+/// Other destinations than Splunk.
+fn destinations() -> Vec<(&'static str, Mistake)> {
+    let datadog = |lines: &str| of(&format!("[siem.datadog]\ntype = \"datadog\"\n{lines}dead_letter = \"none\"\n"));
+    let key = "api_key = { env = \"SIEM_FORWARD_TEST_TOKEN\" }\n";
+    vec![
+        ("datadog_without_site_and_key", datadog("")),
+        ("datadog_site_unknown", datadog(&format!("site = \"example.com\"\n{key}"))),
+        ("datadog_key_inline", datadog("site = \"us3\"\napi_key = \"SIEM_FORWARD_TEST_TOKEN\"\n")),
+        ("datadog_url_with_its_path", datadog(&format!("url = \"https://siem.example/api/v2/logs\"\n{key}"))),
+        (
+            "webhook_fields_in_each_others_way",
+            of("[siem.webhook]\ntype = \"webhook\"\nurl = \"https://siem.example\"\ndead_letter = \"none\"\n\
+                [siem.webhook.fields]\nuser_id = \"user\"\nuser_email = \"user.email\"\n"),
+        ),
+    ]
+}
+
 /// Files that are written, and those of TLS.
 fn files() -> Vec<(&'static str, Mistake)> {
     vec![
@@ -308,7 +325,7 @@ fn compare(name: &str, said: &str) {
 }
 
 fn mistakes() -> Vec<(&'static str, Mistake)> {
-    [syntax(), keys(), values(), places(), files()].into_iter().flatten().collect()
+    [syntax(), keys(), values(), places(), destinations(), files()].into_iter().flatten().collect()
 }
 
 #[test]

@@ -98,6 +98,10 @@ fn check_asks_its_health_and_a_wrong_token_is_told() {
     };
     let ran = check();
     assert!(ran.code == 0 && ran.stdout.contains("webhook took the test event"), "{ran:?}");
+    scene.write("siem.toml", scene.read("siem.toml").replace("health_path = \"/health\"\n", ""));
+    let ran = check();
+    assert!(ran.code == 0 && ran.stdout.contains("not asked: nobody said where"), "{ran:?}");
+    scene.write("siem.toml", scene.read("siem.toml") + "health_path = \"/health\"\n");
     receiver.set_token(Some("another".to_owned()));
     let ran = check();
     assert!(ran.code == 1 && ran.stdout.contains("the webhook refuses the token"), "{ran:?}");

@@ -10,6 +10,7 @@ use crate::config::PipelineConfig;
 use crate::engine::{Sent, Share, Trial};
 use crate::event::{AuditEvent, EventType, Severity, Timestamp};
 use crate::net::{BaseUrl, HttpConfig, Probe, TlsSeen, probe};
+use crate::siem::UNASKED;
 
 /// By this a test event is known.
 const EVENT_TYPE: &str = "siem_forward_check";
@@ -73,6 +74,10 @@ impl Trip {
     fn health(&self) -> Step {
         let (health, took) = timed(|| self.trial.health());
         match health.error_message {
+            None if health.details.contains_key(UNASKED) => {
+                let words = format!("not asked: {}", health.details.get(UNASKED).map_or("", String::as_str));
+                Step::new("health", Status::Skipped, words)
+            }
             None if health.healthy => {
                 Step::new("health", Status::Ok, format!("{} takes events with this token", self.siem_type))
             }

@@ -7,13 +7,16 @@ use crate::net::{Answer, BaseUrl, Http, HttpError, HttpErrorKind};
 use crate::siem::Health;
 use crate::siem::words::readable;
 
+/// The detail of a health that is only supposed.
+pub(crate) const UNASKED: &str = "not asked";
+
 pub(super) fn check(endpoint: &Endpoint, connection: &mut IntakeConnection) -> Health {
     let health = Health::healthy().detail("url", endpoint.url.to_string());
-    let Some(checkup) = &endpoint.checkup else { return health.detail("health", "not asked: nobody said where") };
+    let Some(checkup) = &endpoint.checkup else { return health.detail(UNASKED, "nobody said where it can be asked") };
     let began = Instant::now();
     connection.authorization = endpoint.current();
     let complaint = match ask(endpoint, checkup, connection) {
-        Ok(answer) => complaint(endpoint, checkup, &answer, connection.secret()),
+        Ok(answer) => complaint(endpoint, checkup, &connection.without_what_was_shown(answer), connection.secret()),
         Err(error) => Some(unreachable(endpoint, checkup, &error)),
     };
     let health = health.latency(began.elapsed());

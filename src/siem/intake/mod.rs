@@ -5,6 +5,9 @@
 
 mod health;
 
+#[cfg(feature = "cli")]
+pub(crate) use health::UNASKED;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -176,7 +179,7 @@ impl<I: Intake> Siem for I {
         let endpoint = self.endpoint();
         connection.authorization = endpoint.current();
         match endpoint.send(connection, batch.body()) {
-            Ok(answer) => self.read(&answer, connection.secret()),
+            Ok(answer) => self.read(&connection.without_what_was_shown(answer), connection.secret()),
             Err(error) => Verdict::retry(error.into()),
         }
     }
@@ -195,6 +198,17 @@ impl<I: Intake> Siem for I {
 }
 
 impl IntakeConnection {
+    /// The answer without the secret as it was written in the header, where that is not the secret itself.
+    fn without_what_was_shown(&self, answer: Answer) -> Answer {
+        match &self.authorization {
+            Some(shown) if shown.shown() != shown.secret() && !answer.body.is_empty() => {
+                let body = String::from_utf8_lossy(&answer.body).replace(shown.shown(), "…");
+                Answer { body: body.into_bytes(), ..answer }
+            }
+            _ => answer,
+        }
+    }
+
     /// The secret alone, to be removed from what others say; empty where there is none.
     fn secret(&self) -> &str {
         self.authorization.as_ref().map_or("", |shown| shown.secret())
