@@ -79,7 +79,6 @@ impl Vitals {
     }
 
     /// What failed last, and how long ago.
-    #[cfg(feature = "cli")]
     pub(crate) fn last_error(&self, now: u64) -> Option<(String, Duration)> {
         let troubles = self.0.lock();
         let (words, at) = troubles.last_error.as_ref()?;

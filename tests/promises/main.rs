@@ -145,7 +145,7 @@ mod tls_says_what_is_wrong;
 mod token_file_is_read_again;
 #[cfg(all(feature = "cli", feature = "tracing-layer"))]
 mod tracing_is_audited;
+mod wire_splunk;
+mod wire_datadog;
 #[cfg(feature = "cli")]
 mod what_is_too_old_is_not_sent;
-mod wire_datadog;
-mod wire_splunk;
