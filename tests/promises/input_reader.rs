@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::mpsc;
 
 use siem_forward::AuditEvent;
 use siem_forward::input::{InputError, Reader, RecordsPointer, RejectedFile, Source};
@@ -84,11 +85,22 @@ fn a_source_that_breaks_midway_is_named_with_its_line_and_the_next_is_read() {
     let expected = ["a", "b", "cannot read broken from line 3 on: the disk is gone", "c"];
     assert_eq!(outcomes(vec![broken, source("next", line("c"))]), expected);
 
+    // The sources are read ahead: the first one holds up the second until that is gone.
+    struct EndsWhenTold(mpsc::Receiver<()>);
+    impl Read for EndsWhenTold {
+        fn read(&mut self, _out: &mut [u8]) -> io::Result<usize> {
+            // However often it is asked.
+            self.0.recv().or(Ok(())).map(|()| 0)
+        }
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gone");
     std::fs::write(&path, line("a")).unwrap();
-    let mut reader = Reader::open(vec![Source::file(&path)], LINE_BYTES_MAX).unwrap();
+    let (tell, told) = mpsc::channel();
+    let sources = vec![Source::reader("first", EndsWhenTold(told)), Source::file(&path)];
+    let mut reader = Reader::open(sources, LINE_BYTES_MAX).unwrap();
     std::fs::remove_file(&path).unwrap();
+    drop(tell);
     assert!(matches!(reader.next(), Some(Err(InputError::Broken { number: 1, .. }))));
     assert!(reader.next().is_none());
 }
