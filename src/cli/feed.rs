@@ -89,7 +89,7 @@ impl Feed {
         let pool = forwarder.emitter();
         let emit = Histogram::new_with_bounds(1, 60_000_000_000, 3).ok();
         Self {
-            reader: reader.with_buffers(move || pool.buffer()),
+            reader: reader.with_buffers(move |bytes| pool.buffer_of(bytes)),
             rejected,
             emitters,
             strictness: Strictness::Lenient,

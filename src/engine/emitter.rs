@@ -294,10 +294,10 @@ impl Emitter {
         }
     }
 
-    /// An empty buffer from the pool, for an event that is built elsewhere.
+    /// An empty buffer with room for so many bytes, from the pool where it has such, for an event that is built elsewhere.
     #[cfg(feature = "cli")]
-    pub(crate) fn buffer(&self) -> TextBuffer {
-        self.gate.pool.take()
+    pub(crate) fn buffer_of(&self, bytes: usize) -> TextBuffer {
+        if bytes > Pool::BUFFER_BYTES { TextBuffer::with_capacity(bytes) } else { self.gate.pool.take() }
     }
 
     /// Begins an event in a pooled buffer, created now; [`EventBuilder::try_send`] hands it in.

@@ -39,12 +39,6 @@ impl TextBuffer {
         Self(Vec::with_capacity(bytes))
     }
 
-    /// Makes room for so many bytes more, at once.
-    #[cfg(feature = "cli")]
-    pub(crate) fn reserve(&mut self, bytes: usize) {
-        self.0.reserve(bytes);
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -71,9 +65,9 @@ impl TextBuffer {
             return self.push_excess();
         }
         self.0.reserve(HEADER_BYTES + length);
-        self.0.push(tag);
         #[expect(clippy::cast_possible_truncation, reason = "at most EVENT_BYTES_LIMIT, 16 MiB")]
-        self.0.extend_from_slice(&(length as u32).to_le_bytes());
+        let [a, b, c, d] = (length as u32).to_le_bytes();
+        self.0.extend_from_slice(&[tag, a, b, c, d]);
         for part in parts {
             self.0.extend_from_slice(part);
         }

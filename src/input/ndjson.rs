@@ -76,12 +76,17 @@ impl Parser {
         self.map = Some(map);
     }
 
-    /// Parses a line into an event that owns this buffer, which is lost where there is none.
-    pub(super) fn parse(&mut self, line: &[u8], mut buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
-        if self.map.as_ref().is_some_and(InputMap::keeps_all) {
-            // Together with the fields, which stand there a second time, about this much.
-            buffer.reserve(line.len() + line.len() / 2);
+    /// How much text an event of this line has, about, where it is more than usual.
+    pub(super) fn text_bytes(&self, line: &[u8]) -> usize {
+        match &self.map {
+            // With the fields, which stand there a second time.
+            Some(map) if map.keeps_all() => line.len() + line.len() / 2,
+            _ => 0,
         }
+    }
+
+    /// Parses a line into an event that owns this buffer, which is lost where there is none.
+    pub(super) fn parse(&mut self, line: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
         self.scratch.clear();
         self.scratch.extend_from_slice(line);
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');

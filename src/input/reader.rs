@@ -12,8 +12,8 @@ use super::{InputMap, OpenError, RecordsPointer, RejectedLine, Source, Unit};
 use crate::event::{AuditEvent, Pool, TextBuffer};
 use crate::format::json;
 
-/// Where an event takes its buffer from.
-type Buffers = Box<dyn FnMut() -> TextBuffer + Send>;
+/// Where an event takes its buffer from, with room for so many bytes of text or less.
+type Buffers = Box<dyn FnMut(usize) -> TextBuffer + Send>;
 
 /// Reads events: an iterator that blocks on its sources and ends with the last of them.
 ///
@@ -123,7 +123,7 @@ impl Reader {
             splitter: Splitter::Lines(Lines::new(line_bytes_max)),
             line_bytes_max,
             parser: Parser::new(),
-            buffers: Box::new(|| TextBuffer::with_capacity(Pool::BUFFER_BYTES)),
+            buffers: Box::new(|bytes| TextBuffer::with_capacity(bytes.max(Pool::BUFFER_BYTES))),
             bytes_total,
         })
     }
@@ -144,7 +144,7 @@ impl Reader {
     }
 
     /// Takes the events' buffers from elsewhere, such as the pool beside a ring.
-    pub(crate) fn with_buffers(mut self, buffers: impl FnMut() -> TextBuffer + Send + 'static) -> Self {
+    pub(crate) fn with_buffers(mut self, buffers: impl FnMut(usize) -> TextBuffer + Send + 'static) -> Self {
         self.buffers = Box::new(buffers);
         self
     }
@@ -226,7 +226,7 @@ impl Iterator for Reader {
                 }
             };
             let (reason, text) = match piece {
-                Piece::Whole(line) => match self.parser.parse(line, (self.buffers)()) {
+                Piece::Whole(line) => match self.parser.parse(line, (self.buffers)(self.parser.text_bytes(line))) {
                     Ok(event) => return Some(Ok(event)),
                     Err(reason) => (reason, line),
                 },

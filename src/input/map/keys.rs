@@ -18,6 +18,12 @@ pub(super) fn fingerprint(text: &str) -> u64 {
     ends ^ (bytes.len() as u64).rotate_right(8)
 }
 
+/// Whether two texts of the same fingerprint are one: of less than 8 bytes the fingerprint holds all.
+#[inline]
+pub(super) fn is_same(one: &str, other: &str) -> bool {
+    one.len() == other.len() && (one.len() < 8 || one == other)
+}
+
 /// The keys of the object that is being looked at, behind those of the objects around it. Memory that is kept from
 /// record to record.
 #[derive(Debug, Default)]
@@ -72,5 +78,20 @@ impl Keys {
             Kind::Text(text) => Some(text),
             _ => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #[test]
+        fn texts_of_one_fingerprint_are_told_apart(one in "[a-b\0]{0,10}", other in "[a-b\0]{0,10}") {
+            let is_same_fingerprint = fingerprint(&one) == fingerprint(&other);
+            prop_assert_eq!(is_same_fingerprint && is_same(&one, &other), one == other);
+        }
     }
 }

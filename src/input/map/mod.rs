@@ -15,13 +15,14 @@ mod time;
 mod value;
 
 use ::serde::de::Error;
+use memchr::memchr2;
 
 use super::tape::{Item, Kind};
 use super::walk::Reason;
 use crate::event::{AuditEvent, DetailValue, EventBuilder, EventType, Field, TextBuffer, Timestamp, now, repeated};
 
 use choice::Choice;
-use compact::{is_compact, write_value};
+use compact::write_value;
 pub(super) use places::Memory;
 use places::{Found, Places};
 use pointer::Pointer;
@@ -145,9 +146,9 @@ impl InputMap {
             Parts::Object(pointer) => match record.get(pointer).map(|nodes| (nodes, nodes.first().map(Item::kind))) {
                 None => {}
                 Some((nodes, Some(Kind::Object { len, .. }))) => {
-                    // What stands there already need not be written anew.
-                    match line.map(<[u8]>::trim_ascii).filter(|line| pointer.is_whole() && is_compact(line)) {
-                        Some(line) => text.push_details(line),
+                    // What stands there already need not be written anew, but where it is more than a line: an event is one.
+                    match line.filter(|line| pointer.is_whole() && memchr2(b'\n', b'\r', line.trim_ascii()).is_none()) {
+                        Some(line) => text.push_details(line.trim_ascii()),
                         None => push_members(nodes, len, text),
                     }
                 }

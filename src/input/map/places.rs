@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ::serde::de::Error;
 
-use super::keys::{Keys, fingerprint};
+use super::keys::{Keys, fingerprint, is_same};
 use super::pointer::Pointer;
 use crate::event::{DETAILS_DEPTH_MAX, repeated, too_deep};
 use crate::input::tape::{Item, Kind};
@@ -63,7 +63,7 @@ impl Places {
         keys.clear();
         at.clear();
         at.resize(self.count, NOWHERE);
-        Search { record, at, keys }.value(0, 0, Some(&self.root))?;
+        Search { record, at, keys }.value(0, 0, Some(&self.root)).map_err(|reason| *reason)?;
         Ok(Found { record, at })
     }
 }
@@ -77,7 +77,7 @@ impl Branch {
     #[inline]
     fn of_key(&self, fingerprint: u64, key: &str) -> Option<&Self> {
         let mut likely = self.fingerprints.iter().zip(&self.branches).filter(|(its, _)| **its == fingerprint);
-        likely.find(|(_, branch)| *branch.token == *key).map(|(_, branch)| branch)
+        likely.find(|(_, branch)| is_same(&branch.token, key)).map(|(_, branch)| branch)
     }
 
     fn of_index(&self, index: usize) -> Option<&Self> {
@@ -103,11 +103,11 @@ struct Search<'r, 'm, N> {
 impl<N: Item> Search<'_, '_, N> {
     /// Looks at all of the value that begins at this node, below so many objects and arrays; notes what the branch and
     /// those below it are looking for. Answers the node behind it.
-    fn value(&mut self, start: usize, depth: usize, branch: Option<&Branch>) -> Result<usize, Reason> {
+    fn value(&mut self, start: usize, depth: usize, branch: Option<&Branch>) -> Result<usize, Box<Reason>> {
         if let Some(place) = branch.and_then(|branch| self.at.get_mut(branch.slot?)) {
             *place = u32::try_from(start).unwrap_or(NOWHERE);
         }
-        let is_borne = || if depth < DETAILS_DEPTH_MAX { Ok(()) } else { Err(too_deep()) };
+        let is_borne = || if depth < DETAILS_DEPTH_MAX { Ok(()) } else { Err(Box::new(too_deep())) };
         let mut next = start + 1;
         match self.record.get(start).map(Item::kind) {
             Some(Kind::Object { len, .. }) => {
@@ -115,11 +115,11 @@ impl<N: Item> Search<'_, '_, N> {
                 let (begin, mut many) = (self.keys.begin(), HashSet::new());
                 for _ in 0..len {
                     let Some(Kind::Text(key)) = self.record.get(next).map(Item::kind) else {
-                        return Err(Reason::custom("a key is no text"));
+                        return Err(Box::new(Reason::custom("a key is no text")));
                     };
                     let its = fingerprint(key);
                     if !self.keys.insert(begin, &mut many, (its, key, next), self.record) {
-                        return Err(repeated(key));
+                        return Err(Box::new(repeated(key)));
                     }
                     next = self.value(next + 1, depth + 1, branch.and_then(|branch| branch.of_key(its, key)))?;
                 }
