@@ -16,7 +16,7 @@ use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
 use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
-use crate::siem::{Datadog, FormatError, Siem, Splunk, Webhook};
+use crate::siem::{Datadog, File as NdjsonFile, FormatError, Siem, Splunk, Webhook};
 use crate::table::{Overlay, Problems, Secrets, Table};
 
 pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, general};
@@ -59,6 +59,7 @@ pub(crate) enum Destination {
     Splunk(Splunk),
     Datadog(Datadog),
     Webhook(Webhook),
+    File(NdjsonFile),
 }
 
 /// Why a file is no configuration.
@@ -141,15 +142,25 @@ impl Destination {
             Self::Splunk(splunk) => splunk.format_event(event, body),
             Self::Datadog(datadog) => datadog.format_event(event, body),
             Self::Webhook(webhook) => webhook.format_event(event, body),
+            Self::File(file) => file.format_event(event, body),
         }
     }
 
-    /// Where it is, and how requests to it are made.
-    pub(crate) fn endpoint(&self) -> (&BaseUrl, &HttpConfig) {
+    /// Where it is, and how requests to it are made; `None` where no network leads there.
+    pub(crate) fn endpoint(&self) -> Option<(&BaseUrl, &HttpConfig)> {
         match self {
-            Self::Splunk(splunk) => splunk.endpoint(),
-            Self::Datadog(datadog) => datadog.address(),
-            Self::Webhook(webhook) => webhook.address(),
+            Self::Splunk(splunk) => Some(splunk.endpoint()),
+            Self::Datadog(datadog) => Some(datadog.address()),
+            Self::Webhook(webhook) => Some(webhook.address()),
+            Self::File(_) => None,
+        }
+    }
+
+    /// The file that it is, where it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => file.path(),
+            Self::Splunk(_) | Self::Datadog(_) | Self::Webhook(_) => None,
         }
     }
 
@@ -159,6 +170,7 @@ impl Destination {
             Self::Splunk(splunk) => (splunk.siem_type(), Siem::destination(splunk)),
             Self::Datadog(datadog) => (datadog.siem_type(), Siem::destination(datadog)),
             Self::Webhook(webhook) => (webhook.siem_type(), Siem::destination(webhook)),
+            Self::File(file) => (file.siem_type(), Siem::destination(file)),
         }
     }
 
@@ -166,7 +178,7 @@ impl Destination {
     pub(crate) fn acknowledges(&self) -> bool {
         match self {
             Self::Splunk(splunk) => splunk.acknowledges(),
-            Self::Datadog(_) | Self::Webhook(_) => false,
+            Self::Datadog(_) | Self::Webhook(_) | Self::File(_) => false,
         }
     }
 }
@@ -221,6 +233,7 @@ impl PipelineConfig {
             Some(SiemType::Splunk) => Splunk::read(&mut table, problems).map(Destination::Splunk),
             Some(SiemType::Datadog) => Datadog::read(&mut table, problems).map(Destination::Datadog),
             Some(SiemType::Webhook) => Webhook::read(&mut table, problems).map(Destination::Webhook),
+            Some(SiemType::File) => NdjsonFile::read(&mut table, problems).map(Destination::File),
             // Without a type nobody knows the other keys: the one problem says enough.
             None => return None,
         };
@@ -234,18 +247,24 @@ impl PipelineConfig {
             Destination::Splunk(splunk) => Forwarder::builder(splunk),
             Destination::Datadog(datadog) => Forwarder::builder(datadog),
             Destination::Webhook(webhook) => Forwarder::builder(webhook),
+            Destination::File(file) => Forwarder::builder(file),
         };
         builder.name(self.name).config(self.siem)
     }
 }
 
 /// By the names in the file.
-const SIEM_TYPES: [(&str, SiemType); 3] =
-    [("splunk", SiemType::Splunk), ("datadog", SiemType::Datadog), ("webhook", SiemType::Webhook)];
+const SIEM_TYPES: [(&str, SiemType); 4] = [
+    ("splunk", SiemType::Splunk),
+    ("datadog", SiemType::Datadog),
+    ("webhook", SiemType::Webhook),
+    ("file", SiemType::File),
+];
 
 #[derive(Debug, Clone, Copy)]
 enum SiemType {
     Splunk,
     Datadog,
     Webhook,
+    File,
 }

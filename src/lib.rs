@@ -72,12 +72,12 @@ mod secret;
 #[cfg(feature = "cli")]
 mod table;
 mod batch;
+mod append;
 pub mod format;
 pub mod net;
 pub mod siem;
 pub mod policy;
 pub mod ledger;
-mod append;
 mod dead_letter;
 mod engine;
 #[cfg(feature = "tracing-layer")]

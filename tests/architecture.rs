@@ -9,7 +9,7 @@ const LINES_MAX: usize = 500;
 const PUBLIC_ITEMS_BELOW: usize = 40;
 const FORBIDDEN_NAMES: [&str; 7] = ["util", "utils", "common", "manager", "helper", "helpers", "impl"];
 /// Who may look at the wall clock, and what for. Ages, deadlines and waits are monotonic: a step of the clock moves none.
-const WALL_CLOCK: [(&str, &str); 19] = [
+const WALL_CLOCK: [(&str, &str); 20] = [
     ("cli/check/trip.rs", "how long a certificate is still good"),
     ("cli/log.rs", "a line of the log says when"),
     ("cli/replay/tracker.rs", "a record says when it failed again"),
@@ -28,6 +28,7 @@ const WALL_CLOCK: [(&str, &str); 19] = [
     ("net/tls/material.rs", "whether our own certificate is valid, at start"),
     ("receiver/logs.rs", "Datadog, played, drops what is too old by the wall clock"),
     ("siem/datadog.rs", "the same"),
+    ("siem/file/day.rs", "a file is of a day"),
     ("siem/splunk/channel.rs", "a channel's name is a generated id"),
 ];
 /// What reads the wall clock; and the plain `now()`, which is the clock of the room `event` and gives both times.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::survey::progress;
-use crate::append::beside;
-use crate::dead_letter::{Fates, Lock, LockError, move_away, rewrite};
+use crate::append::{Lock, LockError, beside};
+use crate::dead_letter::{Fates, move_away, rewrite};
 
 /// Between the name of a dead letter and the number of its renamed file.
 const REPLAY: &str = ".replay-";

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use super::inputs::InputsError;
 use super::watched::Unseen;
+use crate::append::LockError;
 use crate::config::ConfigError;
-use crate::dead_letter::LockError;
 use crate::engine::StartError;
 use crate::input::OpenError;
 use crate::ledger::RegisterError;

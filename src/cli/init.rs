@@ -46,7 +46,8 @@ fn configuration(destination: &DestinationKeys) -> String {
     comment(&format!("siem-forward: audit events to {}.", destination.about), &mut text);
     let DestinationKeys { place, secret, .. } = destination;
     text.push_str("#\n");
-    comment(&format!("Fill in {place}, and put the secret where `{secret}` says. Then:"), &mut text);
+    let secret = secret.map_or(String::new(), |secret| format!(", and put the secret where `{secret}` says"));
+    comment(&format!("Fill in {place}{secret}. Then:"), &mut text);
     text.push_str(
         "#\n\
          #   siem-forward check --config siem.toml\n\

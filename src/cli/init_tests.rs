@@ -23,9 +23,9 @@ impl File {
     /// What it says, with these keys set beside it.
     fn read(&self, of: &DestinationKeys, set: &[String]) -> Result<String, String> {
         let DestinationKeys { table, secret, .. } = of;
-        let token = format!("{table}.{secret}={{ file = {:?} }}", self.0.path().join("token"));
+        let token = secret.map(|key| format!("{table}.{key}={{ file = {:?} }}", self.0.path().join("token")));
         let letter = format!("{table}.dead_letter.path={:?}", self.0.path().join("dead.ndjson"));
-        let set: Vec<String> = [token, letter].into_iter().chain(set.iter().cloned()).collect();
+        let set: Vec<String> = token.into_iter().chain([letter]).chain(set.iter().cloned()).collect();
         Config::load(&self.path(), &set, Secrets::Fetched)
             .map(|config| format!("{config:?}"))
             .map_err(|error| error.to_string())
@@ -34,7 +34,11 @@ impl File {
 
 /// The least that a configuration must say, but for what is set beside it.
 fn minimal(of: &DestinationKeys) -> String {
-    let place = if of.name == "datadog" { "site = \"us3\"" } else { "url = \"http://127.0.0.1:8088\"" };
+    let place = match of.name {
+        "datadog" => "site = \"us3\"",
+        "file" => "path = \"audit.ndjson\"",
+        _ => "url = \"http://127.0.0.1:8088\"",
+    };
     format!("[{}]\ntype = \"{}\"\n{place}\n", of.table, of.name)
 }
 
@@ -48,9 +52,9 @@ fn keys(of: &DestinationKeys) -> Vec<(&'static str, &'static Key)> {
 
 #[test]
 fn what_it_prints_is_a_configuration_once_the_secret_has_its_place() {
-    for (of, address) in
-        DESTINATIONS.iter().zip(["splunk.example:8088", "http-intake.logs.datadoghq.com", "siem.example"])
-    {
+    let addresses = ["splunk.example:8088", "http-intake.logs.datadoghq.com", "siem.example", "audit.ndjson"];
+    assert_eq!(addresses.len(), DESTINATIONS.len());
+    for (of, address) in DESTINATIONS.iter().zip(addresses) {
         let file = File::new(&configuration(of));
         let read = file.read(of, &[]).unwrap();
         assert!(read.contains(address.split(':').next().unwrap()), "{read}");

@@ -3,7 +3,7 @@
 use super::MetricsConfig;
 use crate::engine::SiemConfig;
 use crate::net::{HttpConfig, TlsConfig};
-use crate::siem::{Datadog, Splunk, Webhook};
+use crate::siem::{Datadog, File, Splunk, Webhook};
 use crate::table::{Key, Section};
 
 /// A table of the file.
@@ -22,8 +22,8 @@ pub(crate) struct DestinationKeys {
     pub(crate) about: &'static str,
     /// The keys that say where it is.
     pub(crate) place: &'static str,
-    /// The key of its secret's place.
-    pub(crate) secret: &'static str,
+    /// The key of its secret's place, where it has one.
+    pub(crate) secret: Option<&'static str>,
     /// Its pipeline's table.
     pub(crate) table: &'static str,
     sections: &'static [Section],
@@ -35,7 +35,7 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
         name: "splunk",
         about: "Splunk, by its HTTP Event Collector",
         place: "`url`",
-        secret: "token",
+        secret: Some("token"),
         table: "siem.splunk",
         sections: &[
             Section { title: WHICH, keys: &[Key::required("type", "\"splunk\"").range(TYPES).meaning(KIND)] },
@@ -48,7 +48,7 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
         name: "datadog",
         about: "Datadog, by its Logs API v2",
         place: "`site`",
-        secret: "api_key",
+        secret: Some("api_key"),
         table: "siem.datadog",
         sections: &[
             Section { title: WHICH, keys: &[Key::required("type", "\"datadog\"").range(TYPES).meaning(KIND)] },
@@ -61,7 +61,7 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
         name: "webhook",
         about: "a webhook: whatever takes JSON by a request",
         place: "`url`",
-        secret: "token",
+        secret: Some("token"),
         table: "siem.webhook",
         sections: &[
             Section { title: WHICH, keys: &[Key::required("type", "\"webhook\"").range(TYPES).meaning(KIND)] },
@@ -70,10 +70,21 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
             TlsConfig::KEYS,
         ],
     },
+    DestinationKeys {
+        name: "file",
+        about: "a file of NDJSON, or standard output",
+        place: "`path`",
+        secret: None,
+        table: "siem.file",
+        sections: &[
+            Section { title: WHICH, keys: &[Key::required("type", "\"file\"").range(TYPES).meaning(KIND)] },
+            File::KEYS,
+        ],
+    },
 ];
 
 const WHICH: &str = "Which destination";
-const TYPES: &str = "\"splunk\", \"datadog\" or \"webhook\"";
+const TYPES: &str = "\"splunk\", \"datadog\", \"webhook\" or \"file\"";
 const KIND: &str = "the kind of destination";
 
 /// What a field of the map may come from; docs/input-map.md has all forms.

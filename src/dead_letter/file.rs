@@ -9,8 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 
 use super::Records;
-use super::lock::{Lock, LockError};
-use crate::append::AppendFile;
+use crate::append::{AppendFile, Lock, LockError, file_size_limit};
 #[cfg(feature = "cli")]
 use crate::append::{stands_at, sync_folder};
 
@@ -54,11 +53,6 @@ pub(crate) enum DeadLetterError {
     Full { bytes_max: u64 },
     #[error("it cannot be written")]
     Io(#[from] io::Error),
-}
-
-/// How large the system lets this process make a file: writing beyond it would not fail, but end the process by a signal.
-fn file_size_limit() -> u64 {
-    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
 }
 
 /// When a write must have reached the disk.

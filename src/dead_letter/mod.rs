@@ -8,7 +8,6 @@
 mod file;
 #[cfg(feature = "cli")]
 mod journal;
-mod lock;
 #[cfg(feature = "cli")]
 mod read;
 #[cfg(feature = "cli")]
@@ -24,8 +23,6 @@ pub(crate) use file::move_away;
 pub(crate) use file::{DeadLetter, Durable, OpenError};
 #[cfg(feature = "cli")]
 pub(crate) use journal::{Fates, Folded, Journal};
-#[cfg(feature = "cli")]
-pub(crate) use lock::{Lock, LockError};
 #[cfg(feature = "cli")]
 pub(crate) use read::{Lines, RawLine};
 #[cfg(feature = "cli")]

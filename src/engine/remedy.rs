@@ -19,6 +19,7 @@ pub(super) fn next_step(kind: CauseKind) -> &'static str {
         CauseKind::ConnectionRefused | CauseKind::Unreachable | CauseKind::ConnectionReset | CauseKind::Timeout => {
             "it is tried again; if it lasts, `siem-forward check` goes the way step by step"
         }
+        CauseKind::Storage => "make room on the disk, or let this user write there; it is tried again",
         CauseKind::Panic => "report it to whoever wrote the destination's code",
         CauseKind::Http(_) | CauseKind::Garbage | CauseKind::Undelivered | CauseKind::Custom(_) => {
             "it is tried again; if it lasts, look into the destination's own log"

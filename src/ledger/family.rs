@@ -84,7 +84,7 @@ const EMIT_BOUNDS: [u64; 12] = [
 
 /// The causes of failed requests that are shown before they occur; a status that is not among them is shown once it has.
 const STATUSES: [u16; 12] = [400, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504];
-const CAUSES: [CauseKind; 9] = [
+const CAUSES: [CauseKind; 10] = [
     CauseKind::ConnectionRefused,
     CauseKind::Unreachable,
     CauseKind::ConnectionReset,
@@ -92,6 +92,7 @@ const CAUSES: [CauseKind; 9] = [
     CauseKind::Dns,
     CauseKind::Tls,
     CauseKind::Garbage,
+    CauseKind::Storage,
     CauseKind::Rejected,
     CauseKind::Panic,
 ];

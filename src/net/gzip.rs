@@ -5,19 +5,19 @@
 use flate2::{Compress, Compression, FlushCompress, Status};
 
 /// A compressor and its buffer, of one sender.
-pub(super) struct Gzip {
+pub(crate) struct Gzip {
     /// Made at the first use: its window and tables take 270 KB.
     compress: Option<Compress>,
     out: Vec<u8>,
 }
 
 impl Gzip {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { compress: None, out: Vec::new() }
     }
 
     /// The body, compressed; `None` should the compressor fail, which it only does out of memory.
-    pub(super) fn compress(&mut self, body: &[u8]) -> Option<&[u8]> {
+    pub(crate) fn compress(&mut self, body: &[u8]) -> Option<&[u8]> {
         let compress = self.compress.get_or_insert_with(|| Compress::new_gzip(Compression::fast(), 15));
         compress.reset();
         self.out.clear();

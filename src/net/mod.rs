@@ -28,6 +28,7 @@ pub(crate) mod script;
 
 pub use config::{Compression, HttpConfig};
 pub use error::{HttpError, HttpErrorKind};
+pub(crate) use gzip::Gzip;
 pub use http::{Answer, Http};
 #[cfg(feature = "cli")]
 pub(crate) use probe::{Probe, TlsSeen, probe};

@@ -151,6 +151,7 @@ fn may_pass(cause: &Cause) -> bool {
         | CauseKind::Dns
         | CauseKind::Tls
         | CauseKind::Garbage
+        | CauseKind::Storage
         | CauseKind::Panic
         | CauseKind::Custom(_) => true,
         CauseKind::TooLarge | CauseKind::Format | CauseKind::Rejected | CauseKind::Undelivered => false,

@@ -25,6 +25,8 @@ pub enum CauseKind {
     Garbage,
     /// The event or batch is too large for the destination.
     TooLarge,
+    /// The disk, or the folder, takes nothing.
+    Storage,
     /// The event has no wire form.
     Format,
     /// The destination refused this event.
@@ -92,6 +94,7 @@ impl Cause {
                 | CauseKind::Unreachable
                 | CauseKind::Dns
                 | CauseKind::Tls
+                | CauseKind::Storage
         )
     }
 
@@ -138,6 +141,7 @@ impl CauseKind {
             Self::Tls => "tls",
             Self::Garbage => "garbage",
             Self::TooLarge => "too_large",
+            Self::Storage => "storage",
             Self::Format => "format",
             Self::Rejected => "rejected",
             Self::Panic => "panic",

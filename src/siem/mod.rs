@@ -18,6 +18,7 @@ mod from_fn;
 mod splunk;
 mod datadog;
 mod webhook;
+mod file;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::net::{HttpError, HttpErrorKind, Stop, Traffic};
 
 pub use cause::{Cause, CauseKind};
 pub use datadog::Datadog;
+pub use file::{File, FileConnection, Fsync};
 pub use from_fn::{FromFn, from_fn};
 #[cfg(feature = "cli")]
 pub(crate) use intake::UNASKED;

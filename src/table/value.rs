@@ -59,7 +59,20 @@ impl<'t> Table<'t> {
     /// Takes the path of a file that will be written: it must not be a folder, and its folder must be there. What the
     /// system refuses all the same is told when the file is opened.
     pub(crate) fn take_output_path(&mut self, key: &'static str, problems: &mut Problems) -> Option<PathBuf> {
+        self.take_output_path_or(key, "", problems)
+    }
+
+    /// The same where a word may stand instead, as `-` for standard output.
+    pub(crate) fn take_output_path_or(
+        &mut self,
+        key: &'static str,
+        word: &str,
+        problems: &mut Problems,
+    ) -> Option<PathBuf> {
         let path = self.take_path(key, problems)?;
+        if !word.is_empty() && path == Path::new(word) {
+            return Some(path);
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),

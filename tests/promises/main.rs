@@ -90,6 +90,8 @@ mod every_fault_and_drain;
 mod examples_deploy;
 #[cfg(feature = "cli")]
 mod examples_map;
+#[cfg(feature = "cli")]
+mod file_destination;
 mod forwarders_do_not_know_each_other;
 mod full_ring_refuses;
 #[cfg(feature = "cli")]

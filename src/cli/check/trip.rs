@@ -1,11 +1,14 @@
 //! The way to a destination, step by step: name, connection, TLS, health, and one event where that is asked for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::expiry::Expiry;
 use super::step::{Status, Step};
+use crate::append::{folder_of, free_bytes};
 use crate::cli::failure::Failure;
+use crate::cli::figures::bytes;
 use crate::config::PipelineConfig;
 use crate::engine::{Sent, Share, Trial};
 use crate::event::{AuditEvent, EventType, Severity, Timestamp};
@@ -21,17 +24,27 @@ const ADDRESSES_SHOWN_MAX: usize = 8;
 pub(super) struct Trip {
     trial: Trial,
     siem_type: &'static str,
-    url: BaseUrl,
-    http: HttpConfig,
+    way: Way,
     acknowledges: bool,
+}
+
+/// What lies between us and the destination.
+enum Way {
+    Network(Box<(BaseUrl, HttpConfig)>),
+    /// The file's folder; none for standard output.
+    Disk(Option<PathBuf>),
 }
 
 impl Trip {
     pub(super) fn new(pipeline: PipelineConfig) -> Self {
-        let (url, http) = pipeline.destination.endpoint();
-        let (url, http, acknowledges) = (url.clone(), http.clone(), pipeline.destination.acknowledges());
+        let destination = &pipeline.destination;
+        let way = match (destination.endpoint(), destination.path()) {
+            (Some((url, http)), _) => Way::Network(Box::new((url.clone(), http.clone()))),
+            (None, path) => Way::Disk(path.map(|path| folder_of(path).to_owned())),
+        };
+        let acknowledges = destination.acknowledges();
         let builder = pipeline.builder();
-        Self { trial: builder.trial(), siem_type: builder.fingerprint().0, url, http, acknowledges }
+        Self { trial: builder.trial(), siem_type: builder.fingerprint().0, way, acknowledges }
     }
 
     /// What a start looks at, without a network.
@@ -39,7 +52,11 @@ impl Trip {
     /// # Errors
     /// What is wrong and what to do.
     pub(super) fn prepare(&self) -> Result<(), String> {
-        self.trial.prepare()
+        match self.way {
+            Way::Network(_) => self.trial.prepare(),
+            // It would make the file, and could not where a program writes there.
+            Way::Disk(_) => Ok(()),
+        }
     }
 
     pub(super) fn memory(&self) -> Vec<Share> {
@@ -48,27 +65,29 @@ impl Trip {
 
     /// Goes it, and tells each step when it is done.
     pub(super) fn go(&self, send: bool, mut tell: impl FnMut(Step) -> Result<(), Failure>) -> Result<(), Failure> {
-        let found = probe(&self.url, &self.http, self.http.connect_timeout);
-        let is_reached = matches!(found.tcp, Some(Ok(_))) && !matches!(found.tls, Some(Err(_)));
-        for step in [dns(&found), tcp(&found), self.tls(&found)] {
-            tell(step)?;
-        }
-        tell(if is_reached { self.health() } else { needs_connection("health") })?;
+        let is_reached = match &self.way {
+            Way::Network(to) => {
+                let (url, http) = &**to;
+                let found = probe(url, http, http.connect_timeout);
+                for step in [dns(&found), tcp(&found), tls(&found, url, http)] {
+                    tell(step)?;
+                }
+                let is_reached = matches!(found.tcp, Some(Ok(_))) && !matches!(found.tls, Some(Err(_)));
+                tell(if is_reached { self.health() } else { needs_connection("health") })?;
+                is_reached
+            }
+            Way::Disk(folder) => {
+                let step = disk(folder.as_deref());
+                let has_room = step.status != Status::Failed;
+                tell(step)?;
+                has_room
+            }
+        };
         tell(match (send, is_reached) {
             (true, true) => self.event(),
             (true, false) => needs_connection("event"),
             (false, _) => Step::new("event", Status::Skipped, "not sent: --send sends one, marked as a test"),
         })
-    }
-
-    fn tls(&self, found: &Probe) -> Step {
-        let [_, _, took] = found.took;
-        match (&found.tls, &found.tcp) {
-            (Some(Ok(seen)), _) => tls_seen(seen, self.http.verify_ssl, Timestamp::now()).took(took),
-            (Some(Err(why)), _) => Step::new("TLS", Status::Failed, why).took(took),
-            (None, Some(Ok(peer))) if !self.url.is_https() => plain(*peer, found.proxy.is_some()),
-            (None, _) => needs_connection("TLS"),
-        }
     }
 
     fn health(&self) -> Step {
@@ -143,6 +162,16 @@ fn tcp(found: &Probe) -> Step {
     }
 }
 
+fn tls(found: &Probe, url: &BaseUrl, http: &HttpConfig) -> Step {
+    let [_, _, took] = found.took;
+    match (&found.tls, &found.tcp) {
+        (Some(Ok(seen)), _) => tls_seen(seen, http.verify_ssl, Timestamp::now()).took(took),
+        (Some(Err(why)), _) => Step::new("TLS", Status::Failed, why).took(took),
+        (None, Some(Ok(peer))) if !url.is_https() => plain(*peer, found.proxy.is_some()),
+        (None, _) => needs_connection("TLS"),
+    }
+}
+
 fn tls_seen(seen: &TlsSeen, verify_ssl: bool, now: Timestamp) -> Step {
     let now = now.unix_nanos() / 1_000_000_000;
     let expiry = Expiry::of(seen.not_after, now);
@@ -167,6 +196,20 @@ fn plain(peer: SocketAddr, is_through_proxy: bool) -> Step {
         Step::new("TLS", Status::Ok, words)
     } else {
         Step::new("TLS", Status::Warning, format!("{words}: anybody on the way can read the events and the token"))
+    }
+}
+
+/// Whether a file has room to grow.
+fn disk(folder: Option<&Path>) -> Step {
+    let Some(folder) = folder else { return Step::new("disk", Status::Ok, "none, it goes to standard output") };
+    let shown = folder.display();
+    match free_bytes(folder) {
+        Ok(Some(free)) => {
+            let status = if free > 0 { Status::Ok } else { Status::Failed };
+            Step::new("disk", status, format!("{} are free where {shown} lies", bytes(free))).fact("free_bytes", free)
+        }
+        Ok(None) => Step::new("disk", Status::Ok, format!("nobody knows how much is free where {shown} lies")),
+        Err(error) => Step::new("disk", Status::Failed, format!("the folder {shown} cannot be looked at: {error}")),
     }
 }
 

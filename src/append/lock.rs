@@ -1,4 +1,4 @@
-//! One forwarder at a time: a file beside the dead letter that is locked as long as somebody writes there.
+//! One writer at a time: a file beside the one that is written, locked as long as somebody writes there.
 //!
 //! The lock is the system's, so a killed process leaves none, whatever it leaves lying there. It names its holder, for
 //! whoever finds it taken.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::append::{beside, stands_at};
+use super::{beside, stands_at};
 
 /// How often a lock is tried whose file is removed by its last holder meanwhile.
 const TRIES: usize = 16;

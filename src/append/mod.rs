@@ -3,11 +3,15 @@
 //! What it holds may be sensitive, so it is made with mode 0600. A line that a killed process or a full disk left open is
 //! closed before the next one is written, so that the next is not glued to it.
 
+mod lock;
+
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+pub(crate) use lock::{Lock, LockError};
 
 /// The file, open for appending.
 #[derive(Debug)]
@@ -118,8 +122,7 @@ pub(crate) fn is_one_file(left: &Path, right: &Path) -> bool {
     }
 }
 
-#[cfg(feature = "cli")]
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -134,13 +137,26 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 ///
 /// # Errors
 /// When they have not.
-#[cfg(feature = "cli")]
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match File::open(folder_of(path))?.sync_all() {
         // A file system that does not know this has nothing to wait for.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
         synced => synced,
     }
+}
+
+/// How large the system lets this process make a file: writing beyond it would not fail, but end the process by a signal.
+pub(crate) fn file_size_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+/// How much more the disk takes on which this folder lies; `None` where its file system does not tell.
+///
+/// # Errors
+/// When the folder cannot be looked at.
+pub(crate) fn free_bytes(folder: &Path) -> io::Result<Option<u64>> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok((disk.f_blocks > 0).then(|| disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
 fn ends_within_a_line(mut file: &File) -> io::Result<bool> {
