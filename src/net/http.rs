@@ -23,7 +23,7 @@ use super::retry_after::retry_after;
 use super::socket::is_idle;
 use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, Traffic};
 
-/// The most bytes of an answer that are kept: it is read for its reason.
+/// The most bytes of an answer that are kept, where nobody asks for more: it is read for its reason.
 const BODY_KEPT_MAX: usize = 64 * 1024;
 /// The most bytes of an answer that are read, so that the connection can be used again; past it, it is closed.
 const BODY_READ_MAX: usize = 1024 * 1024;
@@ -57,6 +57,8 @@ pub struct Http {
     gzip: Gzip,
     /// What is read of an answer at a time.
     scratch: Vec<u8>,
+    /// The most bytes of an answer's body that are kept, at most [`BODY_READ_MAX`].
+    body_kept_max: usize,
     cut: Arc<AtomicBool>,
     /// Something was sent since the last answer.
     begun: Arc<AtomicBool>,
@@ -81,7 +83,7 @@ enum Counted {
 pub struct Answer {
     /// The status, 100 to 999.
     pub status: u16,
-    /// The body's first 64 KiB.
+    /// The body's first 64 KiB, or as much as [`Http::keeping`] says.
     pub body: Vec<u8>,
     /// How long to wait, as `Retry-After` says in seconds or as a date, up to a day; zero where its date has passed,
     /// `None` without it or where it says anything else.
@@ -146,6 +148,7 @@ impl Http {
             config,
             gzip: Gzip::new(),
             scratch: vec![0; 16 * 1024],
+            body_kept_max: BODY_KEPT_MAX,
             cut,
             begun,
             kept,
@@ -154,6 +157,14 @@ impl Http {
             stop: stop.clone(),
             _interrupt: interrupt,
         })
+    }
+
+    /// Keeps so many bytes of an answer's body, at most 1 MiB; default 64 KiB. For a destination whose answer says of each
+    /// event what became of it.
+    #[must_use]
+    pub fn keeping(mut self, bytes: usize) -> Self {
+        self.body_kept_max = bytes.min(BODY_READ_MAX);
+        self
     }
 
     /// Whether the connection that was kept after the last answer is not to be used any more, so that the next request
@@ -272,7 +283,7 @@ impl Http {
                 },
             };
             read_total += read;
-            let kept = read.min(BODY_KEPT_MAX - body.len());
+            let kept = read.min(self.body_kept_max.saturating_sub(body.len()));
             body.extend_from_slice(self.scratch.get(..kept).unwrap_or_default());
         }
         Ok(Answer { status, body, retry_after })

@@ -28,13 +28,15 @@ pub(super) struct Scheme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
     AsItIs,
-    /// As that of `USER:PASSWORD` is.
+    /// As `USER:PASSWORD` is: the secret is both, or the password of [`Credential::of_user`].
     AsBase64,
 }
 
 /// Where the secret comes from, and what it is now.
 pub(super) struct Credential {
     scheme: Scheme,
+    /// Whose password the secret is, where it is one.
+    user: Option<String>,
     file: Option<SecretFile>,
     /// Held while the file is read and its secret put in place, so that an older reading never replaces a newer one;
     /// apart from `current`, so that a file system that hangs holds up nobody who has a connection.
@@ -64,6 +66,9 @@ impl Scheme {
         let noun = self.noun;
         match problem {
             InvalidCredential::Empty => format!("the {noun} is empty"),
+            InvalidCredential::Characters if self.written == Written::AsBase64 => {
+                format!("the {noun} holds a line end or another control character")
+            }
             InvalidCredential::Characters => {
                 format!("the {noun} holds a space, a line end or another character that no {noun} has")
             }
@@ -73,24 +78,28 @@ impl Scheme {
 
     fn read(self, file: &SecretFile) -> Result<Secret, InvalidCredential> {
         let secret = file.read().map_err(|error| InvalidCredential::File(error.to_string()))?;
-        bare(secret).map_err(|problem| {
+        self.bare(secret).map_err(|problem| {
             InvalidCredential::File(format!("{}: {}", file.path().display(), self.complaint(&problem)))
         })
     }
-}
 
-fn bare(secret: Secret) -> Result<Secret, InvalidCredential> {
-    if secret.expose().is_empty() {
-        return Err(InvalidCredential::Empty);
+    /// The secret, if its header can hold it and it is none by mistake.
+    fn bare(self, secret: Secret) -> Result<Secret, InvalidCredential> {
+        if secret.expose().is_empty() {
+            return Err(InvalidCredential::Empty);
+        }
+        let is_bare = match self.written {
+            Written::AsItIs => secret.expose().bytes().all(|byte| byte.is_ascii_graphic()),
+            Written::AsBase64 => !secret.expose().chars().any(char::is_control),
+        };
+        if is_bare { Ok(secret) } else { Err(InvalidCredential::Characters) }
     }
-    let is_bare = secret.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    if is_bare { Ok(secret) } else { Err(InvalidCredential::Characters) }
 }
 
 impl Credential {
     /// One that stays what it is.
     pub(super) fn fixed(scheme: Scheme, secret: Secret) -> Result<Self, InvalidCredential> {
-        Ok(Self::of(scheme, None, bare(secret)?))
+        Ok(Self::of(scheme, None, scheme.bare(secret)?))
     }
 
     /// What the file holds, from now on. What cannot be read twice, such as a pipe, is read this once.
@@ -100,8 +109,15 @@ impl Credential {
     }
 
     fn of(scheme: Scheme, file: Option<SecretFile>, secret: Secret) -> Self {
-        let current = Mutex::new(Arc::new(Authorization::of(scheme, secret)));
-        Self { scheme, file, reading: Mutex::new(()), current }
+        let current = Mutex::new(Arc::new(Authorization::of(scheme, None, secret)));
+        Self { scheme, user: None, file, reading: Mutex::new(()), current }
+    }
+
+    /// The same as this user's password.
+    pub(super) fn of_user(self, user: String) -> Self {
+        let secret = self.current.into_inner().secret.clone();
+        let current = Mutex::new(Arc::new(Authorization::of(self.scheme, Some(&user), secret)));
+        Self { user: Some(user), current, ..self }
     }
 
     pub(super) fn scheme(&self) -> Scheme {
@@ -132,7 +148,7 @@ impl Credential {
             })?;
             let mut current = self.current.lock();
             if current.secret != secret {
-                *current = Arc::new(Authorization::of(self.scheme, secret));
+                *current = Arc::new(Authorization::of(self.scheme, self.user.as_deref(), secret));
             }
         }
         Ok(self.current())
@@ -140,11 +156,13 @@ impl Credential {
 }
 
 impl Authorization {
-    fn of(scheme: Scheme, secret: Secret) -> Self {
+    fn of(scheme: Scheme, user: Option<&str>, secret: Secret) -> Self {
         let header = Zeroizing::new(match scheme.written {
             Written::AsItIs => format!("{}{}", scheme.prefix, secret.expose()),
             Written::AsBase64 => {
-                let encoded = Zeroizing::new(base64(secret.expose().as_bytes()));
+                let (user, colon) = user.map_or(("", ""), |user| (user, ":"));
+                let pair = Zeroizing::new([user, colon, secret.expose()].concat());
+                let encoded = Zeroizing::new(base64(pair.as_bytes()));
                 format!("{}{}", scheme.prefix, encoded.as_str())
             }
         });
@@ -218,6 +236,21 @@ mod tests {
     fn a_token_that_was_given_stays() {
         let token = Credential::fixed(SCHEME, Secret::new("hunter2")).unwrap();
         assert_eq!((shown(&token), format!("{token:?}")), ("Splunk hunter2".to_owned(), "Credential(…)".to_owned()));
+    }
+
+    #[test]
+    fn a_users_password_is_shown_with_its_user_and_may_hold_what_people_choose() {
+        let scheme = Scheme { noun: "password", header: "Authorization", prefix: "Basic ", written: Written::AsBase64 };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "open sesamé\n").unwrap();
+        let password = Credential::of_file(scheme, SecretFile::new(&path)).unwrap().of_user("ada".to_owned());
+        assert_eq!(password.current().as_str(), "Basic YWRhOm9wZW4gc2VzYW3DqQ==");
+        std::fs::write(&path, "hunter2").unwrap();
+        assert_eq!((shown(&password), password.current().secret()), ("Basic YWRhOmh1bnRlcjI=".to_owned(), "hunter2"));
+        assert_eq!(format!("{password:?}").matches("hunter2").count(), 0);
+        let refused = Credential::fixed(scheme, Secret::new("hunter\n2")).unwrap_err();
+        assert_eq!(scheme.complaint(&refused), "the password holds a line end or another control character");
     }
 
     /// Opening it again would wait for somebody who writes.

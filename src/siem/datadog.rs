@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::credential::{Credential, Scheme, Written};
-use super::intake::{Checkup, Endpoint, Headers, Intake, Method};
+use super::intake::{Checkup, Condition, Endpoint, Headers, Intake, Method};
 use super::stamp::Stamp;
 use super::words::readable;
 use super::{Cause, CauseKind, FormatError, IntakeError, Verdict, machine, status};
@@ -103,10 +103,11 @@ impl Datadog {
             path: PATH.into(),
             content_type: "application/json",
             shape: SHAPE,
+            answer_bytes_max: None,
             credential: Some(credential),
             headers: Headers::default(),
             http: HttpConfig::default(),
-            checkup: Some(Checkup { url: api, path: "/api/v1/validate".into(), is_own: is_valid }),
+            checkup: Some(Checkup { url: api, path: "/api/v1/validate".into(), read: condition }),
             traffic: Traffic::default(),
         };
         let stamp = Stamp::new([(SOURCE, "siem-forward".to_owned()), (HOSTNAME, machine::name())]);
@@ -220,7 +221,7 @@ impl Intake for Datadog {
         Ok(())
     }
 
-    fn read(&self, answer: &Answer, secret: &str) -> Verdict {
+    fn read(&self, answer: &Answer, _events: usize, secret: &str) -> Verdict {
         match answer.status {
             202 => Verdict::Accept,
             _ => status::verdict(answer, &words_of(answer, secret)),
@@ -269,8 +270,10 @@ fn words_of(answer: &Answer, secret: &str) -> String {
     readable(&told, secret)
 }
 
-fn is_valid(body: &[u8]) -> bool {
-    serde_json::from_slice(body).is_ok_and(|object: Value| object.get("valid") == Some(&Value::Bool(true)))
+fn condition(answer: &Answer) -> Condition {
+    let object: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let is_valid = object.get("valid") == Some(&Value::Bool(true));
+    if (200..=299).contains(&answer.status) && is_valid { Condition::Well } else { Condition::Unsaid }
 }
 
 /// Where logs go, and where the API is.

@@ -16,7 +16,7 @@ fn datadog() -> Datadog {
 }
 
 fn read_of(status: u16, body: &str) -> Verdict {
-    datadog().read(&Answer::new(status, body), KEY)
+    datadog().read(&Answer::new(status, body), 3, KEY)
 }
 
 fn at(text: &str) -> Timestamp {
@@ -44,7 +44,7 @@ fn each_status_has_its_verdict() {
         assert_eq!(read_of(status, "hello"), Verdict::retry(garbage), "{status}");
     }
     let patient = Answer { retry_after: Some(Duration::from_secs(7)), ..Answer::new(429, "") };
-    let Verdict::Retry { after, .. } = datadog().read(&patient, KEY) else { panic!() };
+    let Verdict::Retry { after, .. } = datadog().read(&patient, 3, KEY) else { panic!() };
     assert_eq!(after, Some(Duration::from_secs(7)));
 }
 
@@ -56,7 +56,7 @@ proptest! {
         let echo = if echoes { KEY } else { "" };
         let json = serde_json::json!({"errors": [{"title": words, "detail": echo}, words, 7, null, [echo]]}).to_string();
         let body = if is_json { json.into_bytes() } else { [raw.as_slice(), echo.as_bytes()].concat() };
-        let verdict = datadog().read(&Answer::new(status, body), KEY);
+        let verdict = datadog().read(&Answer::new(status, body), 3, KEY);
         prop_assert_eq!(verdict == Verdict::Accept, status == 202);
         let shown = format!("{verdict:?}");
         prop_assert!(!shown.contains(KEY));

@@ -31,9 +31,9 @@ pub use cause::{Cause, CauseKind};
 pub use datadog::Datadog;
 pub use file::{File, FileConnection, Fsync};
 pub use from_fn::{FromFn, from_fn};
-#[cfg(feature = "cli")]
-pub(crate) use intake::UNASKED;
 pub use intake::{IntakeConnection, IntakeError};
+#[cfg(feature = "cli")]
+pub(crate) use intake::{UNASKED, UNTOLD};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};
 pub use verdict::{Partial, Ticket, Verdict};
 pub use webhook::{Webhook, WebhookBody};

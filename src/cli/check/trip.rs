@@ -13,7 +13,7 @@ use crate::config::PipelineConfig;
 use crate::engine::{Sent, Share, Trial};
 use crate::event::{AuditEvent, EventType, Severity, Timestamp};
 use crate::net::{BaseUrl, HttpConfig, Probe, TlsSeen, probe};
-use crate::siem::UNASKED;
+use crate::siem::{UNASKED, UNTOLD};
 
 /// By this a test event is known.
 const EVENT_TYPE: &str = "siem_forward_check";
@@ -92,15 +92,13 @@ impl Trip {
 
     fn health(&self) -> Step {
         let (health, took) = timed(|| self.trial.health());
-        match health.error_message {
-            None if health.details.contains_key(UNASKED) => {
-                let words = format!("not asked: {}", health.details.get(UNASKED).map_or("", String::as_str));
-                Step::new("health", Status::Skipped, words)
-            }
-            None if health.healthy => {
+        let supposed = health.details.iter().find(|(name, _)| [UNASKED, UNTOLD].contains(&name.as_str()));
+        match (health.error_message, supposed) {
+            (None, Some((name, why))) => Step::new("health", Status::Skipped, format!("{name}: {why}")),
+            (None, None) if health.healthy => {
                 Step::new("health", Status::Ok, format!("{} takes events with this token", self.siem_type))
             }
-            why => Step::new("health", Status::Failed, why.unwrap_or_else(|| "it takes no events".to_owned())),
+            (why, _) => Step::new("health", Status::Failed, why.unwrap_or_else(|| "it takes no events".to_owned())),
         }
         .took(took)
     }

@@ -2,24 +2,32 @@
 
 use std::time::Instant;
 
-use super::{Checkup, Endpoint, IntakeConnection};
+use super::{Checkup, Condition, Endpoint, IntakeConnection};
 use crate::net::{Answer, BaseUrl, Http, HttpError, HttpErrorKind};
 use crate::siem::Health;
 use crate::siem::words::readable;
 
 /// The detail of a health that is only supposed.
 pub(crate) const UNASKED: &str = "not asked";
+/// The same where the destination keeps it to itself.
+pub(crate) const UNTOLD: &str = "not told";
 
 pub(super) fn check(endpoint: &Endpoint, connection: &mut IntakeConnection) -> Health {
     let health = Health::healthy().detail("url", endpoint.url.to_string());
     let Some(checkup) = &endpoint.checkup else { return health.detail(UNASKED, "nobody said where it can be asked") };
     let began = Instant::now();
     connection.authorization = endpoint.current();
-    let complaint = match ask(endpoint, checkup, connection) {
-        Ok(answer) => complaint(endpoint, checkup, &connection.without_what_was_shown(answer), connection.secret()),
+    let answer = ask(endpoint, checkup, connection);
+    let health = health.latency(began.elapsed());
+    let complaint = match answer.map(|answer| connection.without_what_was_shown(answer)) {
+        Ok(answer) => match (checkup.read)(&answer) {
+            Condition::Well => None,
+            Condition::Reserved(why) => return health.detail(UNTOLD, why),
+            Condition::Ill(what) => Some(what.to_owned()),
+            Condition::Unsaid => Some(complaint(endpoint, checkup, &answer, connection.secret())),
+        },
         Err(error) => Some(unreachable(endpoint, checkup, &error)),
     };
-    let health = health.latency(began.elapsed());
     Health { healthy: complaint.is_none(), error_message: complaint, ..health }
 }
 
@@ -32,18 +40,17 @@ fn ask(endpoint: &Endpoint, checkup: &Checkup, connection: &mut IntakeConnection
     elsewhere.as_mut().unwrap_or(&mut connection.http).get(&checkup.path, &headers)
 }
 
-/// What is wrong, as the answer says: pure.
-fn complaint(endpoint: &Endpoint, checkup: &Checkup, answer: &Answer, secret: &str) -> Option<String> {
+/// What is wrong, by the answer's status: pure.
+fn complaint(endpoint: &Endpoint, checkup: &Checkup, answer: &Answer, secret: &str) -> String {
     let (name, status) = (endpoint.name, answer.status);
     let noun = endpoint.credential.as_ref().map_or("request", |credential| credential.scheme().noun);
     let words = readable(&String::from_utf8_lossy(&answer.body), secret);
-    Some(match status {
-        200..=299 if (checkup.is_own)(&answer.body) => return None,
+    match status {
         401 | 403 => format!("{name} refuses the {noun}: {words} (http {status})"),
         408 | 425 | 429 | 500 | 502..=599 => format!("{name} takes no events now: {words} (http {status})"),
         200..=399 | 404 | 405 => format!("there is no {name} at {} (http {status})", asked(endpoint, checkup)),
         _ => format!("{name} refuses requests: {words} (http {status})"),
-    })
+    }
 }
 
 fn unreachable(endpoint: &Endpoint, checkup: &Checkup, error: &HttpError) -> String {

@@ -6,7 +6,7 @@
 mod health;
 
 #[cfg(feature = "cli")]
-pub(crate) use health::UNASKED;
+pub(crate) use health::{UNASKED, UNTOLD};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,8 +27,8 @@ pub(super) trait Intake: fmt::Debug + Send + Sync + 'static {
     /// Appends the wire form of one event, without framing.
     fn write(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError>;
 
-    /// What an answer means for the whole batch: pure, and without the secret in its words.
-    fn read(&self, answer: &Answer, secret: &str) -> Verdict;
+    /// What an answer means for a batch of so many events: pure, and without the secret in its words.
+    fn read(&self, answer: &Answer, events: usize, secret: &str) -> Verdict;
 
     /// The events that are not to be sent any more, by index, and why.
     fn outdated(&self, marks: &[Mark]) -> Vec<(usize, Cause)> {
@@ -52,6 +52,8 @@ pub(super) struct Endpoint {
     pub(super) headers: Headers,
     pub(super) content_type: &'static str,
     pub(super) shape: Shape,
+    /// How much of an answer is read, where that is more than its reason: [`Http::keeping`].
+    pub(super) answer_bytes_max: Option<usize>,
     /// None where the destination asks for none.
     pub(super) credential: Option<Credential>,
     pub(super) http: HttpConfig,
@@ -77,8 +79,19 @@ pub(super) struct Checkup {
     /// Elsewhere than the destination itself, where it has an address of its own for that.
     pub(super) url: Option<BaseUrl>,
     pub(super) path: Cow<'static, str>,
-    /// Whether a success is the destination's own, by its body.
-    pub(super) is_own: fn(&[u8]) -> bool,
+    pub(super) read: fn(&Answer) -> Condition,
+}
+
+/// How a destination is, by the answer to a checkup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    Well,
+    /// It knows the credential, which may not ask more: why, in a sentence.
+    Reserved(&'static str),
+    /// What is wrong, in a sentence.
+    Ill(&'static str),
+    /// It says nothing of the kind; its status may say more.
+    Unsaid,
 }
 
 /// One sender's connection to such a destination.
@@ -160,8 +173,12 @@ impl<I: Intake> Siem for I {
     }
 
     fn connect(&self, stop: &Stop) -> Result<IntakeConnection, Verdict> {
-        let Endpoint { url, http, traffic, credential, .. } = self.endpoint();
+        let Endpoint { url, http, traffic, credential, answer_bytes_max, .. } = self.endpoint();
         let http = Http::counting(traffic.clone(), url, http, stop).map_err(|error| Verdict::retry(error.into()))?;
+        let http = match answer_bytes_max {
+            Some(bytes) => http.keeping(*bytes),
+            None => http,
+        };
         let authorization = credential.as_ref().map(Credential::read_again).transpose()?;
         Ok(IntakeConnection { http, authorization, stop: stop.clone() })
     }
@@ -179,7 +196,7 @@ impl<I: Intake> Siem for I {
         let endpoint = self.endpoint();
         connection.authorization = endpoint.current();
         match endpoint.send(connection, batch.body()) {
-            Ok(answer) => self.read(&connection.without_what_was_shown(answer), connection.secret()),
+            Ok(answer) => self.read(&connection.without_what_was_shown(answer), batch.len(), connection.secret()),
             Err(error) => Verdict::retry(error.into()),
         }
     }

@@ -1,9 +1,9 @@
 //! A webhook's keys of the configuration file.
 
 use super::layout::FIELDS;
-use super::{ACCEPTED, BASIC, BEARER, Webhook, WebhookBody, header_of, path_of};
+use super::{ACCEPTED, BASIC, BEARER, Webhook, WebhookBody, checkup, header_of, path_of};
 use crate::net::{BaseUrl, HttpConfig};
-use crate::siem::intake::{Checkup, Headers, Method};
+use crate::siem::intake::{Headers, Method};
 use crate::siem::keys;
 use crate::table::{Key, Problems, Section, Table};
 
@@ -86,7 +86,7 @@ impl Webhook {
         webhook.endpoint.method = method;
         webhook.endpoint.path = path.map_or("/".into(), Into::into);
         webhook.endpoint.headers = Headers(headers.unwrap_or_default());
-        webhook.endpoint.checkup = health_path.map(|path| Checkup { url: None, path: path.into(), is_own: |_| true });
+        webhook.endpoint.checkup = health_path.map(checkup);
         let is_status = |status| u16::try_from(status).ok();
         webhook.accepted =
             accepted.map_or(ACCEPTED.to_vec(), |statuses| statuses.into_iter().filter_map(is_status).collect());

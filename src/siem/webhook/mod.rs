@@ -8,7 +8,7 @@ mod keys;
 mod layout;
 
 use super::credential::{Credential, Scheme, Written};
-use super::intake::{Checkup, Endpoint, Headers, Intake, Method};
+use super::intake::{Checkup, Condition, Endpoint, Headers, Intake, Method};
 use super::words::readable;
 use super::{FormatError, IntakeError, Verdict, status};
 use crate::batch::Shape;
@@ -86,6 +86,7 @@ impl Webhook {
             headers: Headers::default(),
             content_type: "",
             shape: Shape::DEFAULT,
+            answer_bytes_max: None,
             credential: None,
             http: HttpConfig::default(),
             checkup: None,
@@ -105,7 +106,7 @@ impl Webhook {
     /// `USER:PASSWORD`, shown as `Authorization: Basic …`.
     ///
     /// # Errors
-    /// When it is empty or holds a space or what is no ASCII.
+    /// When it is empty or holds a line end or another control character.
     pub fn basic(self, user_and_password: impl Into<Secret>) -> Result<Self, IntakeError> {
         self.shown_as(BASIC, user_and_password.into())
     }
@@ -183,8 +184,7 @@ impl Webhook {
     /// # Errors
     /// As for [`path`](Self::path).
     pub fn health_path(mut self, path: impl AsRef<str>) -> Result<Self, IntakeError> {
-        let path = path_of(path.as_ref())?.into();
-        self.endpoint.checkup = Some(Checkup { url: None, path, is_own: |_| true });
+        self.endpoint.checkup = Some(checkup(path_of(path.as_ref())?));
         Ok(self)
     }
 
@@ -210,12 +210,20 @@ impl Intake for Webhook {
         Ok(())
     }
 
-    fn read(&self, answer: &Answer, secret: &str) -> Verdict {
+    fn read(&self, answer: &Answer, _events: usize, secret: &str) -> Verdict {
         if self.accepted.contains(&answer.status) {
             return Verdict::Accept;
         }
         status::verdict(answer, &readable(&String::from_utf8_lossy(&answer.body), secret))
     }
+}
+
+fn checkup(path: String) -> Checkup {
+    let read = |answer: &Answer| match answer.status {
+        200..=299 => Condition::Well,
+        _ => Condition::Unsaid,
+    };
+    Checkup { url: None, path: path.into(), read }
 }
 
 fn path_of(path: &str) -> Result<String, IntakeError> {

@@ -94,7 +94,7 @@ fn a_place_that_cannot_be_is_told() {
 
 #[test]
 fn each_status_has_its_verdict() {
-    let read = |webhook: &Webhook, status| webhook.read(&Answer::new(status, "no"), TOKEN);
+    let read = |webhook: &Webhook, status| webhook.read(&Answer::new(status, "no"), 3, TOKEN);
     let cause = |status| Cause::http(status).words("no");
     for status in ACCEPTED {
         assert_eq!(read(&webhook(), status), Verdict::Accept);
@@ -120,7 +120,7 @@ proptest! {
         status in prop_oneof![any::<u16>(), 190u16..=520], raw in prop::collection::vec(any::<u8>(), 0..200), echoes: bool,
     ) {
         let body = [raw.as_slice(), if echoes { TOKEN.as_bytes() } else { b"" }].concat();
-        let verdict = webhook().read(&Answer::new(status, body), TOKEN);
+        let verdict = webhook().read(&Answer::new(status, body), 3, TOKEN);
         prop_assert_eq!(verdict == Verdict::Accept, ACCEPTED.contains(&status));
         let shown = format!("{verdict:?}");
         prop_assert!(!shown.contains(TOKEN));
