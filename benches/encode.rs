@@ -1,11 +1,11 @@
-//! What encoding one event costs: our own layout, Splunk's envelope and Datadog's log, beside serde and a bare copy.
+//! What encoding one event costs: our own layout, Splunk's envelope, Datadog's log and Elasticsearch's document, beside serde and a bare copy.
 //!
 //! `copy` is the base: the finished bytes into the reused buffer. `serde_json` is the event through its `Serialize`.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use siem_forward::siem::{Datadog, Splunk};
+use siem_forward::siem::{Datadog, Elastic, Splunk};
 use siem_forward::{AuditEvent, EventType, Severity, Siem, format::json};
 
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
@@ -60,6 +60,14 @@ fn encode(criterion: &mut Criterion) {
             bencher.iter(|| {
                 body.clear();
                 datadog.format_event(black_box(&event), &mut body)
+            });
+        });
+    }
+    if let Ok(elastic) = Elastic::new("http://127.0.0.1:9200") {
+        group.bench_function("elastic", |bencher| {
+            bencher.iter(|| {
+                body.clear();
+                elastic.format_event(black_box(&event), &mut body)
             });
         });
     }

@@ -16,7 +16,7 @@ use crate::engine::{Builder, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
 use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
-use crate::siem::{Datadog, File as NdjsonFile, FormatError, Siem, Splunk, Webhook};
+use crate::siem::{Datadog, Elastic, File as NdjsonFile, FormatError, Siem, Splunk, Webhook};
 use crate::table::{Overlay, Problems, Secrets, Table};
 
 pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, general};
@@ -58,6 +58,7 @@ pub(crate) struct PipelineConfig {
 pub(crate) enum Destination {
     Splunk(Splunk),
     Datadog(Datadog),
+    Elastic(Elastic),
     Webhook(Webhook),
     File(NdjsonFile),
 }
@@ -141,6 +142,7 @@ impl Destination {
         match self {
             Self::Splunk(splunk) => splunk.format_event(event, body),
             Self::Datadog(datadog) => datadog.format_event(event, body),
+            Self::Elastic(elastic) => elastic.format_event(event, body),
             Self::Webhook(webhook) => webhook.format_event(event, body),
             Self::File(file) => file.format_event(event, body),
         }
@@ -151,6 +153,7 @@ impl Destination {
         match self {
             Self::Splunk(splunk) => Some(splunk.endpoint()),
             Self::Datadog(datadog) => Some(datadog.address()),
+            Self::Elastic(elastic) => Some(elastic.address()),
             Self::Webhook(webhook) => Some(webhook.address()),
             Self::File(_) => None,
         }
@@ -160,7 +163,7 @@ impl Destination {
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::File(file) => file.path(),
-            Self::Splunk(_) | Self::Datadog(_) | Self::Webhook(_) => None,
+            Self::Splunk(_) | Self::Datadog(_) | Self::Elastic(_) | Self::Webhook(_) => None,
         }
     }
 
@@ -169,6 +172,7 @@ impl Destination {
         match self {
             Self::Splunk(splunk) => (splunk.siem_type(), Siem::destination(splunk)),
             Self::Datadog(datadog) => (datadog.siem_type(), Siem::destination(datadog)),
+            Self::Elastic(elastic) => (elastic.siem_type(), Siem::destination(elastic)),
             Self::Webhook(webhook) => (webhook.siem_type(), Siem::destination(webhook)),
             Self::File(file) => (file.siem_type(), Siem::destination(file)),
         }
@@ -178,7 +182,7 @@ impl Destination {
     pub(crate) fn acknowledges(&self) -> bool {
         match self {
             Self::Splunk(splunk) => splunk.acknowledges(),
-            Self::Datadog(_) | Self::Webhook(_) | Self::File(_) => false,
+            Self::Datadog(_) | Self::Elastic(_) | Self::Webhook(_) | Self::File(_) => false,
         }
     }
 }
@@ -232,6 +236,7 @@ impl PipelineConfig {
         let destination = match siem_type {
             Some(SiemType::Splunk) => Splunk::read(&mut table, problems).map(Destination::Splunk),
             Some(SiemType::Datadog) => Datadog::read(&mut table, problems).map(Destination::Datadog),
+            Some(SiemType::Elastic) => Elastic::read(&mut table, problems).map(Destination::Elastic),
             Some(SiemType::Webhook) => Webhook::read(&mut table, problems).map(Destination::Webhook),
             Some(SiemType::File) => NdjsonFile::read(&mut table, problems).map(Destination::File),
             // Without a type nobody knows the other keys: the one problem says enough.
@@ -246,6 +251,7 @@ impl PipelineConfig {
         let builder = match self.destination {
             Destination::Splunk(splunk) => Forwarder::builder(splunk),
             Destination::Datadog(datadog) => Forwarder::builder(datadog),
+            Destination::Elastic(elastic) => Forwarder::builder(elastic),
             Destination::Webhook(webhook) => Forwarder::builder(webhook),
             Destination::File(file) => Forwarder::builder(file),
         };
@@ -254,9 +260,10 @@ impl PipelineConfig {
 }
 
 /// By the names in the file.
-const SIEM_TYPES: [(&str, SiemType); 4] = [
+const SIEM_TYPES: [(&str, SiemType); 5] = [
     ("splunk", SiemType::Splunk),
     ("datadog", SiemType::Datadog),
+    ("elastic", SiemType::Elastic),
     ("webhook", SiemType::Webhook),
     ("file", SiemType::File),
 ];
@@ -265,6 +272,7 @@ const SIEM_TYPES: [(&str, SiemType); 4] = [
 enum SiemType {
     Splunk,
     Datadog,
+    Elastic,
     Webhook,
     File,
 }

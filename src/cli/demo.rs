@@ -42,7 +42,7 @@ const MEASURE_EVERY: u64 = 8;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArguments {
-    /// Whom the receiver plays: splunk, datadog or webhook
+    /// Whom the receiver plays: splunk, datadog, elastic or webhook
     #[arg(long = "as", value_name = "SIEM", value_enum, default_value = "splunk", hide_possible_values = true)]
     played: Played,
     /// How many events

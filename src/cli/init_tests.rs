@@ -52,7 +52,13 @@ fn keys(of: &DestinationKeys) -> Vec<(&'static str, &'static Key)> {
 
 #[test]
 fn what_it_prints_is_a_configuration_once_the_secret_has_its_place() {
-    let addresses = ["splunk.example:8088", "http-intake.logs.datadoghq.com", "siem.example", "audit.ndjson"];
+    let addresses = [
+        "splunk.example:8088",
+        "http-intake.logs.datadoghq.com",
+        "elastic.example:9200",
+        "siem.example",
+        "audit.ndjson",
+    ];
     assert_eq!(addresses.len(), DESTINATIONS.len());
     for (of, address) in DESTINATIONS.iter().zip(addresses) {
         let file = File::new(&configuration(of));

@@ -71,7 +71,7 @@ struct Arguments {
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\nfeatures: cli",
-    "\ndestinations: splunk, datadog, webhook, file",
+    "\ndestinations: splunk, datadog, elastic, webhook, file",
     "\ninput: NDJSON and JSON, plain, gzip, zstd",
     "\ncompression: gzip",
     "\nTLS: rustls with ring, TLS 1.2 and 1.3"

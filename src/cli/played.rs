@@ -8,12 +8,13 @@ use super::failure::Failure;
 use crate::engine::{Builder, Forwarder};
 use crate::net::HttpConfig;
 use crate::receiver::Play;
-use crate::siem::{Datadog, Splunk, Webhook};
+use crate::siem::{Datadog, Elastic, Splunk, Webhook};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Played {
     Splunk,
     Datadog,
+    Elastic,
     Webhook,
 }
 
@@ -22,6 +23,7 @@ impl Played {
         match self {
             Self::Splunk => "splunk",
             Self::Datadog => "datadog",
+            Self::Elastic => "elastic",
             Self::Webhook => "webhook",
         }
     }
@@ -33,10 +35,11 @@ impl Played {
     pub(crate) fn part(self, ack: Option<Duration>) -> Result<Play, Failure> {
         match self {
             Self::Splunk => Ok(Play::Splunk),
-            Self::Datadog | Self::Webhook if ack.is_some() => {
+            Self::Datadog | Self::Elastic | Self::Webhook if ack.is_some() => {
                 Err(Failure::NoAcknowledgements { destination: self.name() })
             }
             Self::Datadog => Ok(Play::Datadog),
+            Self::Elastic => Ok(Play::Elastic),
             Self::Webhook => Ok(Play::Webhook),
         }
     }
@@ -49,6 +52,7 @@ impl Played {
         Ok(match self {
             Self::Splunk => Forwarder::builder(Splunk::new(url, token)?.http(http).ack(ack)),
             Self::Datadog => Forwarder::builder(Datadog::new("us1", token)?.url(url)?.http(http)),
+            Self::Elastic => Forwarder::builder(Elastic::new(url)?.api_key(token)?.http(http)),
             Self::Webhook => Forwarder::builder(Webhook::new(url)?.bearer(token)?.http(http)),
         })
     }

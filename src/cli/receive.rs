@@ -19,7 +19,7 @@ use crate::secret::Secret;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ReceiveArguments {
-    /// Whom to play: splunk, datadog or webhook
+    /// Whom to play: splunk, datadog, elastic or webhook
     #[arg(long = "as", value_name = "SIEM", value_enum, default_value = "splunk", hide_possible_values = true)]
     played: Played,
     /// Port to listen on; 0 takes a free one
@@ -58,7 +58,7 @@ Examples:
 It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted. Faults:
   503, 500, 502, 504         busy, or broken; with `taken`: after indexing all
   429:retry_after=5          asks for patience
-  400:event=3                refuses this event and all behind it; as others, the request
+  400:event=3                refuses it and all behind it; elastic it alone, others the request
   401, 403, 413, 415         refuses the request
   delay:ms=200, drip:ms=50   answers late, or byte by byte
   reset_before, reset        resets the connection before the body, or amid it
@@ -107,6 +107,7 @@ fn to_json(counts: &Counts, missing: Option<u64>) -> String {
         "unique": counts.unique,
         "duplicated": counts.duplicated,
         "missing": missing,
+        "conflicts": counts.conflicts,
         "events": counts.events,
         "without_id": counts.without_id,
         "unindexed": counts.unindexed,

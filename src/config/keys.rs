@@ -3,7 +3,7 @@
 use super::MetricsConfig;
 use crate::engine::SiemConfig;
 use crate::net::{HttpConfig, TlsConfig};
-use crate::siem::{Datadog, File, Splunk, Webhook};
+use crate::siem::{Datadog, Elastic, File, Splunk, Webhook};
 use crate::table::{Key, Section};
 
 /// A table of the file.
@@ -58,6 +58,19 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
         ],
     },
     DestinationKeys {
+        name: "elastic",
+        about: "Elasticsearch or OpenSearch, by its bulk API",
+        place: "`url`",
+        secret: Some("api_key"),
+        table: "siem.elastic",
+        sections: &[
+            Section { title: WHICH, keys: &[Key::required("type", "\"elastic\"").range(TYPES).meaning(KIND)] },
+            Elastic::KEYS,
+            HttpConfig::KEYS,
+            TlsConfig::KEYS,
+        ],
+    },
+    DestinationKeys {
         name: "webhook",
         about: "a webhook: whatever takes JSON by a request",
         place: "`url`",
@@ -84,7 +97,7 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
 ];
 
 const WHICH: &str = "Which destination";
-const TYPES: &str = "\"splunk\", \"datadog\", \"webhook\" or \"file\"";
+const TYPES: &str = "\"splunk\", \"datadog\", \"elastic\", \"webhook\" or \"file\"";
 const KIND: &str = "the kind of destination";
 
 /// What a field of the map may come from; docs/input-map.md has all forms.

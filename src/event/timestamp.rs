@@ -32,6 +32,12 @@ impl Timestamp {
         (self.0.div_euclid(NANOS_PER_SECOND), nanos)
     }
 
+    /// Year, month and day in UTC.
+    #[inline]
+    pub(crate) fn date(self) -> (u32, u32, u32) {
+        civil_from_days(self.split().0.div_euclid(86_400))
+    }
+
     /// Writes RFC 3339 in UTC: microseconds, or nanoseconds where there are any.
     #[inline]
     pub(crate) fn write_rfc3339(self, out: &mut Vec<u8>) {

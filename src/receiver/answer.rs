@@ -45,6 +45,12 @@ pub(super) enum Body {
     Taken,
     /// Datadog's `{"valid":true}`.
     Valid,
+    /// Elasticsearch's `{"error":{…},"status":…}`.
+    Failure,
+    /// Elasticsearch's `{"errors":…,"items":[…]}`, by the status of each document.
+    Items(Vec<u16>),
+    /// The health of a cluster that is well.
+    Green,
     Empty,
 }
 
@@ -92,11 +98,27 @@ impl Answer {
         }
     }
 
+    /// A success is told document by document.
+    pub(super) fn tell_items(&mut self, statuses: Vec<u16>) {
+        if self.is_success() && matches!(self.body, Body::Code { .. }) {
+            self.body = Body::Items(statuses);
+        }
+    }
+
+    /// The same without codes: in Elasticsearch's words.
+    fn as_elastic(&self) -> Self {
+        match self.body {
+            Body::Code { .. } | Body::NotFound => Self { body: Body::Failure, ..self.clone() },
+            _ => self.clone(),
+        }
+    }
+
     /// Appends the answer as HTTP/1.1, in the words of whoever is played.
     pub(super) fn write(&self, play: Play, announce: Announce, out: &mut Vec<u8>) {
         match play {
             Play::Splunk => self.write_as_it_is(announce, out),
             Play::Datadog => self.without_code(202).write_as_it_is(announce, out),
+            Play::Elastic => self.as_elastic().write_as_it_is(announce, out),
             Play::Webhook => self.without_code(200).write_as_it_is(announce, out),
         }
     }
@@ -131,6 +153,12 @@ impl Answer {
             }
             Body::Taken => ("application/json", "{}".to_owned()),
             Body::Valid => ("application/json", r#"{"valid":true}"#.to_owned()),
+            Body::Failure => {
+                let error = error_of(self.status);
+                ("application/json", format!(r#"{{"error":{error},"status":{}}}"#, self.status))
+            }
+            Body::Items(statuses) => ("application/json", items(statuses)),
+            Body::Green => ("application/json", r#"{"status":"green"}"#.to_owned()),
             Body::Empty => ("text/plain", String::new()),
         };
         let retry_after = self.retry_after.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
@@ -147,6 +175,38 @@ impl Answer {
             body.len(),
         ));
     }
+}
+
+/// What Elasticsearch answers of documents with these statuses, with the members that a sender asks for by `filter_path`.
+fn items(statuses: &[u16]) -> String {
+    let has_errors = statuses.iter().any(|status| *status != 201);
+    let mut text = format!(r#"{{"errors":{has_errors},"items":["#);
+    text.reserve(statuses.len() * 27);
+    for (number, status) in statuses.iter().enumerate() {
+        text.push_str(if number > 0 { "," } else { "" });
+        match status {
+            201 => text.push_str(r#"{"create":{"status":201}}"#),
+            _ => {
+                text.extend([r#"{"create":{"status":"#, &status.to_string(), r#","error":"#, &error_of(*status), "}}"]);
+            }
+        }
+    }
+    text.push_str("]}");
+    text
+}
+
+/// What Elasticsearch calls the error of a status.
+fn error_of(status: u16) -> String {
+    let (kind, why) = match status {
+        400 => ("mapper_parsing_exception", "failed to parse"),
+        401 | 403 => ("security_exception", "the credential does not allow it"),
+        404 => ("index_not_found_exception", "no such index"),
+        409 => ("version_conflict_engine_exception", "version conflict, document already exists"),
+        429 => ("es_rejected_execution_exception", "rejected execution"),
+        503 => ("unavailable_shards_exception", "primary shard is not active"),
+        _ => ("exception", reason(status)),
+    };
+    format!(r#"{{"type":"{kind}","reason":"{why}"}}"#)
 }
 
 /// The HTTP status that Splunk sends with a code.

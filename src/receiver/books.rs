@@ -29,6 +29,8 @@ pub struct Counts {
     pub duplicated: u64,
     /// Events that were taken, every reception counted.
     pub events: u64,
+    /// Documents that were not taken, since their id is held already: Elasticsearch alone says so, with 409.
+    pub conflicts: u64,
     /// Events among them that carry no id: they are in neither `unique` nor `duplicated`.
     pub without_id: u64,
     /// Objects that a success passed off as indexed and that were not: those with `fields` and no `event`, and all from
@@ -63,6 +65,7 @@ impl Counts {
         self.unique += other.unique;
         self.duplicated += other.duplicated;
         self.events += other.events;
+        self.conflicts += other.conflicts;
         self.without_id += other.without_id;
         self.unindexed += other.unindexed;
         self.indexed += other.indexed;
@@ -126,10 +129,7 @@ impl Books {
                 None => counts.without_id += 1,
             }
         }
-        if let Some(bodies) = &self.bodies {
-            let texts = indexed().filter_map(|envelope| body.get(envelope.start..envelope.end));
-            bodies.lock().extend(texts.map(|text| String::from_utf8_lossy(text).into_owned()));
-        }
+        self.keep(body, taken);
         let Some(acks) = &self.acks else {
             let Added { unique, duplicated } = self.ids.add(sorted, Some(Flag::Indexed));
             return (Counts { unique, duplicated, indexed: unique, ..counts }, None);
@@ -141,6 +141,32 @@ impl Books {
             return (counts, None);
         }
         (counts, acks.lock().enter(channel, ids, Instant::now()))
+    }
+
+    /// Takes those of `found` whose ids are not held yet, and refuses the others with 409.
+    pub(super) fn create(&self, body: &[u8], found: &mut [Envelope]) -> Counts {
+        let mut counts = Counts::default();
+        for envelope in found.iter_mut().filter(|envelope| envelope.judgement == Judgement::Index) {
+            match envelope.id {
+                Some(id) if self.ids.create(id) => counts.unique += 1,
+                Some(_) => {
+                    counts.conflicts += 1;
+                    envelope.judgement = Judgement::Refuse(409);
+                }
+                None => counts.without_id += 1,
+            }
+        }
+        self.keep(body, found);
+        Counts { events: counts.unique + counts.without_id, indexed: counts.unique, ..counts }
+    }
+
+    /// Keeps the text of those that are indexed, where texts are kept.
+    fn keep(&self, body: &[u8], taken: &[Envelope]) {
+        if let Some(bodies) = &self.bodies {
+            let indexed = taken.iter().filter(|envelope| envelope.judgement == Judgement::Index);
+            let texts = indexed.filter_map(|envelope| body.get(envelope.start..envelope.end));
+            bodies.lock().extend(texts.map(|text| String::from_utf8_lossy(text).into_owned()));
+        }
     }
 
     /// Indexes what is due by now. Gives the counters, and when the next is due: as of one moment, so that whoever waits

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::answer::{Announce, Answer, Body};
 use super::books::{Books, Counts, ThreadClock};
+use super::bulk;
 use super::envelope::Envelope;
 use super::ids::Sorted;
 use super::inflate::Inflater;
@@ -120,6 +121,7 @@ impl Connection {
         match self.shared.play {
             Play::Splunk => Answer::code(17),
             Play::Datadog => self.refusal(head).unwrap_or(Answer::with(200, Body::Valid)),
+            Play::Elastic => self.refusal(head).unwrap_or(Answer::with(200, Body::Green)),
             Play::Webhook => self.refusal(head).unwrap_or(Answer::with(200, Body::Taken)),
         }
     }
@@ -204,10 +206,8 @@ impl Connection {
                 None => Some(Answer::plain(401)),
                 Some(shown) => token.as_ref().is_some_and(|key| key.as_bytes() != shown).then(|| Answer::plain(403)),
             },
-            Play::Webhook => {
-                let bearer = token.as_ref().map(|token| format!("Bearer {token}"));
-                bearer.filter(|bearer| shown != Some(bearer.as_bytes())).map(|_| Answer::plain(401))
-            }
+            Play::Elastic => unless_shown("ApiKey", token.as_deref(), shown),
+            Play::Webhook => unless_shown("Bearer", token.as_deref(), shown),
         }
     }
 
@@ -262,11 +262,18 @@ impl Connection {
             self.shared.books.restart();
         }
         let mut outcome = reply::decide(self.shared.play, body, plan.ending(), &mut self.found);
-        let taken = self.found.get(..outcome.taken).unwrap_or_default();
-        let channel = channel.filter(|_| outcome.promises_acknowledgement());
-        let (took, ack_id) = self.shared.books.take(body, taken, channel, &mut self.sorted);
+        let taken = self.found.get_mut(..outcome.taken).unwrap_or_default();
+        let (took, ack_id) = if self.shared.play == Play::Elastic {
+            (self.shared.books.create(body, taken), None)
+        } else {
+            let channel = channel.filter(|_| outcome.promises_acknowledgement());
+            self.shared.books.take(body, taken, channel, &mut self.sorted)
+        };
         if let Reply::Answer(answer) = &mut outcome.reply {
             answer.ack_id = ack_id;
+            if self.shared.play == Play::Elastic {
+                answer.tell_items(bulk::statuses(taken));
+            }
         }
         let counts = Counts { bytes, bytes_inflated: body.len() as u64, unindexed: outcome.unindexed, ..took };
         (outcome, counts)
@@ -335,6 +342,12 @@ fn content<'a>(inflater: &'a mut Inflater, raw: &'a [u8], head: &Head, bytes_max
 fn guid(name: &[u8]) -> Option<u128> {
     let is_hyphenated = name.len() == 36;
     Uuid::try_parse_ascii(name).ok().filter(|_| is_hyphenated).map(|uuid| uuid.as_u128())
+}
+
+/// Refuses a request that does not show the token in this scheme, where there is one.
+fn unless_shown(scheme: &str, token: Option<&str>, shown: Option<&[u8]>) -> Option<Answer> {
+    let wanted = token.map(|token| format!("{scheme} {token}"));
+    wanted.filter(|wanted| shown != Some(wanted.as_bytes())).map(|_| Answer::plain(401))
 }
 
 /// Why a collector does not let a request in.

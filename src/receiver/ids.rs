@@ -107,6 +107,8 @@ impl Flag {
 pub(super) trait Register: fmt::Debug + Send + Sync {
     /// Takes in the ids of a request, with this flag if any, and empties `sorted`.
     fn add(&self, sorted: &mut Sorted, flag: Option<Flag>) -> Added;
+    /// Takes in one id as indexed, unless it came before; whether it did not.
+    fn create(&self, id: u128) -> bool;
     /// Sets a flag of these ids, which were taken in before, and tells how many did not have it.
     fn set(&self, ids: &[u128], flag: Flag) -> u64;
     fn has(&self, id: u128, flag: Flag) -> bool;
@@ -145,6 +147,18 @@ impl Register for Ids {
             }
         }
         added
+    }
+
+    fn create(&self, id: u128) -> bool {
+        let key = Key::new(id);
+        let Some(shard) = self.shards.get(key.shard()) else { return false };
+        match shard.lock().entry(key) {
+            Entry::Vacant(vacant) => {
+                let _ = vacant.insert(Seen::once(Flag::Indexed.bit()));
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
     }
 
     fn set(&self, ids: &[u128], flag: Flag) -> u64 {
@@ -247,6 +261,17 @@ mod tests {
         let mut all = ids.all();
         all.sort_unstable();
         assert_eq!(all, [(1, 1), (2, 3), (5, 1), (u128::MAX, 1)]);
+    }
+
+    #[test]
+    fn an_id_is_created_once() {
+        let ids = Ids::default();
+        ids.add(&mut sorted([1]), None);
+        assert_eq!([ids.create(1), ids.create(2), ids.create(2)], [false, true, false]);
+        let mut all = ids.all();
+        all.sort_unstable();
+        assert_eq!(all, [(1, 1), (2, 1)]);
+        assert!(ids.has(2, Flag::Indexed));
     }
 
     #[test]

@@ -111,6 +111,13 @@ impl<'a> Scanner<'a> {
         found
     }
 
+    /// Consumes `byte` if it stands right here, with no white space before it.
+    pub(super) fn advance_over(&mut self, byte: u8) -> bool {
+        let found = self.here() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
     /// Reads any value; `levels` is how deep it may still nest.
     #[inline]
     pub(super) fn value(&mut self, levels: u32) -> Result<Value<'a>, Malformed> {

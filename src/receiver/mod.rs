@@ -1,4 +1,4 @@
-//! The other side, played: a Splunk HTTP Event Collector, Datadog's Logs API, or a webhook, on loopback, that counts what it is sent
+//! The other side, played: a Splunk HTTP Event Collector, Datadog's Logs API, Elasticsearch's bulk API, or a webhook, on loopback, that counts what it is sent
 //! and misbehaves on request.
 //!
 //! Threads that block, one a connection; it imports from no other room, so that it cannot share a mistake with what it
@@ -28,6 +28,7 @@ mod acks;
 mod envelope;
 mod collector;
 mod logs;
+mod bulk;
 mod hooks;
 mod play;
 mod kind;

@@ -9,6 +9,9 @@ pub enum Play {
     Splunk,
     /// Datadog's Logs API v2, and the page where an API key is tried.
     Datadog,
+    /// Elasticsearch's bulk API: a document whose id is held already is a conflict, and is not stored again. A fault that
+    /// names an event (`event`, `contains`, `id`) is told of that document alone. With a token, it is the API key.
+    Elastic,
     /// A webhook: any path takes events by POST or PUT, and `GET` of any is its health. With a token, as `Bearer`.
     Webhook,
 }

@@ -7,6 +7,7 @@
 use memchr::memmem;
 
 use super::answer::{Answer, Body, blames_event};
+use super::bulk;
 use super::collector;
 use super::envelope::Envelope;
 use super::fault::Fault;
@@ -71,7 +72,9 @@ pub(super) fn decide(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut
     let takes_all_the_same = fault.is_some_and(|fault| fault.parameters.taken);
     match play {
         // Nothing is kept of a request that is refused.
-        Play::Datadog | Play::Webhook if is_refused && !takes_all_the_same => Outcome::nothing(outcome.reply),
+        Play::Datadog | Play::Elastic | Play::Webhook if is_refused && !takes_all_the_same => {
+            Outcome::nothing(outcome.reply)
+        }
         _ => outcome,
     }
 }
@@ -82,6 +85,7 @@ fn decide_in_order(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut V
         let reading = match play {
             Play::Splunk => collector::read(body, found),
             Play::Datadog => logs::read(body, found),
+            Play::Elastic => bulk::read(body, found),
             Play::Webhook => hooks::read(body, found),
         };
         Outcome { reply: Reply::Answer(reading.answer), taken: found.len(), unindexed: reading.unindexed }
@@ -89,6 +93,11 @@ fn decide_in_order(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut V
     let Some(fault) = fault else { return honest(found) };
     let all_but = |reply: Reply, found: &mut Vec<Envelope>| Outcome { reply, ..honest(found) };
     match fault.kind {
+        Kind::Status(status) if play == Play::Elastic && bulk::is_of_items(fault) => {
+            let honest = honest(found);
+            bulk::refuse(status, fault, body, found);
+            honest
+        }
         Kind::Status(status) => {
             let honest = if reads_events(fault) { honest(found) } else { Outcome::nothing(Reply::Silence) };
             scripted(status, fault, honest, body, found)

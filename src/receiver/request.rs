@@ -320,10 +320,13 @@ fn route(play: Play, method: &str, path: &str) -> Route {
     let path = path.split('?').next().unwrap_or_default();
     let (route, right) = match (play, path) {
         (Play::Splunk, "/services/collector" | "/services/collector/event" | "/services/collector/event/1.0")
-        | (Play::Datadog, "/api/v2/logs") => (Route::Events, "POST"),
+        | (Play::Datadog, "/api/v2/logs")
+        | (Play::Elastic, "/_bulk") => (Route::Events, "POST"),
+        (Play::Elastic, path) if is_bulk_of_an_index(path) => (Route::Events, "POST"),
         (Play::Splunk, "/services/collector/ack" | "/services/collector/ack/1.0") => (Route::Acks, "POST"),
         (Play::Splunk, "/services/collector/health" | "/services/collector/health/1.0")
-        | (Play::Datadog, "/api/v1/validate") => (Route::Health, "GET"),
+        | (Play::Datadog, "/api/v1/validate")
+        | (Play::Elastic, "/_cluster/health") => (Route::Health, "GET"),
         (Play::Webhook, _) => return if method == "GET" { Route::Health } else { Route::Events },
         _ => return Route::NotFound,
     };
@@ -332,4 +335,10 @@ fn route(play: Play, method: &str, path: &str) -> Route {
         _ if method == right => route,
         _ => Route::WrongMethod,
     }
+}
+
+/// `/INDEX/_bulk`
+fn is_bulk_of_an_index(path: &str) -> bool {
+    let index = path.strip_prefix('/').and_then(|path| path.strip_suffix("/_bulk"));
+    index.is_some_and(|index| !index.is_empty() && !index.contains('/'))
 }

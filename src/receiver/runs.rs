@@ -51,6 +51,14 @@ impl Register for Runs {
         added
     }
 
+    fn create(&self, id: u128) -> bool {
+        let is_new = self.taken.lock().insert(id);
+        if is_new {
+            self.indexed.lock().insert(id);
+        }
+        is_new
+    }
+
     fn set(&self, ids: &[u128], flag: Flag) -> u64 {
         let mut flagged = self.flagged(flag).lock();
         ids.iter().filter(|id| flagged.insert(**id)).count() as u64

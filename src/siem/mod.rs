@@ -17,6 +17,7 @@ mod intake;
 mod from_fn;
 mod splunk;
 mod datadog;
+mod elastic;
 mod webhook;
 mod file;
 
@@ -29,6 +30,7 @@ use crate::net::{HttpError, HttpErrorKind, Stop, Traffic};
 
 pub use cause::{Cause, CauseKind};
 pub use datadog::Datadog;
+pub use elastic::Elastic;
 pub use file::{File, FileConnection, Fsync};
 pub use from_fn::{FromFn, from_fn};
 pub use intake::{IntakeConnection, IntakeError};

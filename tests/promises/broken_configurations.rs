@@ -141,7 +141,7 @@ fn keys() -> Vec<(&'static str, Mistake)> {
         ("key_type_misspelt", Instead("tpye", "type")),
         ("key_dead_letter_missing", Instead("", "dead_letter = { path = \"dead.ndjson\" }")),
         ("type_unknown", Instead("type = \"splonk\"", "type = \"splunk\"")),
-        ("type_far_from_any", Instead("type = \"elastic\"", "type = \"splunk\"")),
+        ("type_far_from_any", Instead("type = \"chronicle\"", "type = \"splunk\"")),
         ("type_is_a_number", Instead("type = 1", "type = \"splunk\"")),
         ("enabled_is_a_text", With("enabled = \"yes\"")),
         ("count_is_a_text", With("batch_size = \"500\"")),
@@ -242,6 +242,13 @@ fn destinations() -> Vec<(&'static str, Mistake)> {
         ("datadog_without_site_and_key", datadog("")),
         ("datadog_site_unknown", datadog(&format!("site = \"example.com\"\n{key}"))),
         ("datadog_key_inline", datadog("site = \"us3\"\napi_key = \"SIEM_FORWARD_TEST_TOKEN\"\n")),
+        (
+            "elastic_key_beside_a_user",
+            of(&format!(
+                "[siem.elastic]\ntype = \"elastic\"\nurl = \"https://siem.example:9200\"\n{key}username = \"ada\"\n\
+                 index = \"Audit-%H\"\ndead_letter = \"none\"\n"
+            )),
+        ),
         ("datadog_url_with_its_path", datadog(&format!("url = \"https://siem.example/api/v2/logs\"\n{key}"))),
         (
             "webhook_fields_in_each_others_way",

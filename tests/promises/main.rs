@@ -48,6 +48,8 @@ mod cli_dead_letter;
 #[cfg(feature = "cli")]
 mod cli_demo;
 #[cfg(feature = "cli")]
+mod cli_elastic;
+#[cfg(feature = "cli")]
 mod cli_files;
 #[cfg(feature = "cli")]
 mod cli_flags;
@@ -80,6 +82,8 @@ mod connections_grow_old;
 mod dns_change_moves_traffic;
 #[cfg(feature = "cli")]
 mod documents_name_what_exists;
+#[cfg(feature = "cli")]
+mod elastic_items;
 mod event_reads_back;
 mod event_serde;
 mod event_time_is_as_given;
@@ -149,5 +153,6 @@ mod token_file_is_read_again;
 mod tracing_is_audited;
 mod wire_splunk;
 mod wire_datadog;
+mod wire_elastic;
 #[cfg(feature = "cli")]
 mod what_is_too_old_is_not_sent;

@@ -1,4 +1,4 @@
-//! Splunk, Datadog and a webhook over real HTTP against the embedded receiver: what the tests of both sides share.
+//! Splunk, Datadog, Elasticsearch and a webhook over real HTTP against the embedded receiver: what the tests of both sides share.
 #![allow(unreachable_pub, reason = "shared by test crates")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use siem_forward::net::{Compression, HttpConfig};
 use siem_forward::receiver::{Fault, Play, Receiver, ReceiverConfig};
-use siem_forward::siem::{Datadog, Splunk, Webhook, WebhookBody};
+use siem_forward::siem::{Datadog, Elastic, Splunk, Webhook, WebhookBody};
 use siem_forward::{Builder, DeadLetterConfig, EventId, Forwarder, Report, RetryConfig, Siem, Snapshot};
 
 use super::support::{PATIENCE, assert_one_fate_each, dead_letter, send};
@@ -99,6 +99,12 @@ pub fn datadog(url: impl AsRef<str>, timeout: Duration) -> Datadog {
     let mut http = HttpConfig::default();
     http.timeout = timeout;
     Datadog::new("us1", TOKEN).unwrap().url(url).unwrap().http(http)
+}
+
+pub fn elastic(url: impl AsRef<str>, timeout: Duration) -> Elastic {
+    let mut http = HttpConfig::default();
+    http.timeout = timeout;
+    Elastic::new(url).unwrap().api_key(TOKEN).unwrap().http(http)
 }
 
 pub fn webhook(url: impl AsRef<str>, timeout: Duration) -> Webhook {
