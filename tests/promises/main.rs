@@ -118,6 +118,8 @@ mod overflow_is_a_policy;
 mod pending_batches;
 #[cfg(all(feature = "cli", unix))]
 mod proxies;
+#[cfg(feature = "cli")]
+mod real_elastic;
 #[cfg(all(feature = "cli", unix))]
 mod real_prometheus;
 #[cfg(feature = "cli")]
