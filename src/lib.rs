@@ -99,7 +99,6 @@ pub use engine::{
 };
 pub use event::{AuditEvent, EventBuilder, EventId, EventType, Severity, Timestamp};
 pub use ledger::{Ledger, Snapshot};
-pub use policy::{Jitter, RetryConfig};
 pub use secret::Secret;
 pub use siem::{Cause, Health, Siem, Verdict};
 

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use siem_forward::net::Compression;
-use siem_forward::policy::BreakerConfig;
+use siem_forward::policy::{BreakerConfig, RetryConfig};
 use siem_forward::receiver::{Keep, Receiver, ReceiverConfig, id_of};
 use siem_forward::siem::Splunk;
-use siem_forward::{ConnectionConfig, DeadLetterConfig, Forwarder, RetryConfig};
+use siem_forward::{ConnectionConfig, DeadLetterConfig, Forwarder};
 
 use crate::producer::{self, Producer};
 use crate::report::{Outcome, count};

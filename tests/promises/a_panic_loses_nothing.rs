@@ -10,9 +10,10 @@ use crate::support::{
     send_one,
 };
 use siem_forward::net::Stop;
+use siem_forward::policy::RetryConfig;
 use siem_forward::siem::FormatError;
 use siem_forward::{
-    AuditEvent, Batch, Cause, DeadLetterConfig, EventId, Forwarder, Health, Report, RetryConfig, Siem, Verdict, format,
+    AuditEvent, Batch, Cause, DeadLetterConfig, EventId, Forwarder, Health, Report, Siem, Verdict, format,
 };
 
 struct Bench {

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::{self, NONE_DEAD, PATIENCE, Received, assert_one_fate_each, send};
-use siem_forward::{Batch, Cause, Jitter, RetryConfig, Verdict, siem};
+use siem_forward::policy::{Jitter, RetryConfig};
+use siem_forward::{Batch, Cause, Verdict, siem};
 
 type Times = Arc<Mutex<Vec<Instant>>>;
 

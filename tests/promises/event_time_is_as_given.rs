@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::{self, NONE_DEAD, PATIENCE, Received, assert_one_fate_each, drain_in_time};
-use siem_forward::{AuditEvent, Cause, EventType, Jitter, RetryConfig, Severity, Timestamp, Verdict};
+use siem_forward::policy::{Jitter, RetryConfig};
+use siem_forward::{AuditEvent, Cause, EventType, Severity, Timestamp, Verdict};
 
 const BATCH_TIMEOUT: Duration = Duration::from_millis(300);
 const WAIT: Duration = Duration::from_millis(200);

@@ -11,8 +11,9 @@
 
 use std::time::{Duration, Instant};
 
+use siem_forward::DeadLetterConfig;
+use siem_forward::policy::{Jitter, RetryConfig};
 use siem_forward::siem::Splunk;
-use siem_forward::{DeadLetterConfig, Jitter, RetryConfig};
 
 use crate::hec::{Letter, TOKEN, assert_balanced, ids, receiver, wait_for_fates};
 use crate::support::{self, PATIENCE, send};

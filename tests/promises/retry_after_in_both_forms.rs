@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use siem_forward::{EventId, Forwarder, Jitter, RetryConfig};
+use siem_forward::policy::{Jitter, RetryConfig};
+use siem_forward::{EventId, Forwarder};
 
 use crate::hec::{Letter, builder, splunk};
 use crate::support::{PATIENCE, assert_one_fate_each, send, until, wait_until};

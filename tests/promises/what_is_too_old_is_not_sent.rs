@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use siem_forward::policy::{BreakerConfig, BreakerState};
+use siem_forward::policy::{BreakerConfig, BreakerState, Jitter, RetryConfig};
 use siem_forward::receiver::{Play, Receiver};
-use siem_forward::{AuditEvent, Emitter, EventId, EventType, Jitter, RetryConfig, Severity, Timestamp};
+use siem_forward::{AuditEvent, Emitter, EventId, EventType, Severity, Timestamp};
 
 use crate::hec::{
     Letter, TIMEOUT, assert_balanced, builder, datadog, faults, free_address, ids, playing, wait_for_fates,

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use siem_forward::net::{Compression, HttpConfig};
+use siem_forward::policy::RetryConfig;
 use siem_forward::receiver::{Fault, Play, Receiver, ReceiverConfig};
 use siem_forward::siem::{Datadog, Elastic, Splunk, Webhook, WebhookBody};
-use siem_forward::{Builder, DeadLetterConfig, EventId, Forwarder, Report, RetryConfig, Siem, Snapshot};
+use siem_forward::{Builder, DeadLetterConfig, EventId, Forwarder, Report, Siem, Snapshot};
 
 use super::support::{PATIENCE, assert_one_fate_each, dead_letter, send};
 

@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use siem_forward::net::Stop;
-use siem_forward::policy::BreakerConfig;
+use siem_forward::policy::{BreakerConfig, Jitter, RetryConfig};
 use siem_forward::siem::FormatError;
 use siem_forward::{
-    AuditEvent, Batch, Builder, Emitter, EventId, EventType, Forwarder, Health, HealthConfig, Jitter, Report,
-    RetryConfig, Severity, Shape, Siem, Verdict, format, siem,
+    AuditEvent, Batch, Builder, Emitter, EventId, EventType, Forwarder, Health, HealthConfig, Report, Severity, Shape,
+    Siem, Verdict, format, siem,
 };
 
 /// Longer than any wait of a test that passes.
