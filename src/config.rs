@@ -10,19 +10,23 @@ mod metrics;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::append::is_one_file;
-use crate::engine::{Builder, Forwarder, SiemConfig};
+use crate::engine::{Builder, DESTINATIONS_MAX, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
 use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
 use crate::siem::{Datadog, Elastic, File as NdjsonFile, FormatError, Siem, Splunk, Webhook};
-use crate::table::{Overlay, Problems, Secrets, Table};
+use crate::table::{Overlay, Problems, Secrets, Spot, Table};
 
 pub(crate) use keys::{Chapter, DESTINATIONS, DestinationKeys, general};
 
 /// A configuration is a few KB; something else was named by mistake.
 const BYTES_MAX: u64 = 256 * 1024;
+
+/// As many as one fan-out carries.
+const PIPELINES_MAX: usize = DESTINATIONS_MAX;
 
 pub(crate) use metrics::MetricsConfig;
 
@@ -31,7 +35,8 @@ pub(crate) use metrics::MetricsConfig;
 pub(crate) struct Config {
     pub(crate) input: InputConfig,
     pub(crate) metrics: MetricsConfig,
-    pub(crate) pipeline: PipelineConfig,
+    /// One at least, each with a name and a dead letter of its own, in the order of the file.
+    pub(crate) pipelines: Vec<PipelineConfig>,
 }
 
 /// What `[input]` says.
@@ -111,15 +116,20 @@ impl Config {
         }
     }
 
+    /// How long the end may take: as long as the most patient pipeline may.
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        self.pipelines.iter().map(|pipeline| pipeline.siem.drain_timeout).max().unwrap_or_default()
+    }
+
     fn read(overlay: &Overlay, problems: &mut Problems) -> Option<Self> {
         let mut root = Table::parse_with(overlay, problems)?;
         let metrics = MetricsConfig::read(&mut root, problems);
         root.require("siem", "a pipeline: [siem.splunk] with type, url, token and dead_letter", problems);
-        let pipeline = root.take_table("siem", problems).and_then(|siem| PipelineConfig::read(siem, problems));
-        let dead_letter = pipeline.as_ref().and_then(|pipeline| pipeline.siem.dead_letter.as_ref());
-        let input = InputConfig::read(&mut root, dead_letter.map(|letter| letter.path.as_path()), problems);
+        let pipelines = root.take_table("siem", problems).map(|siem| PipelineConfig::read_all(siem, problems));
+        let pipelines = pipelines.unwrap_or_default();
+        let input = InputConfig::read(&mut root, &pipelines, problems);
         root.finish(problems);
-        Some(Self { input, metrics, pipeline: pipeline? })
+        (!pipelines.is_empty()).then_some(Self { input, metrics, pipelines })
     }
 }
 
@@ -188,13 +198,16 @@ impl Destination {
 }
 
 impl InputConfig {
-    fn read(root: &mut Table<'_>, dead_letter: Option<&Path>, problems: &mut Problems) -> Self {
+    fn read(root: &mut Table<'_>, pipelines: &[PipelineConfig], problems: &mut Problems) -> Self {
         let Some(mut input) = root.take_table("input", problems) else { return Self::default() };
         let rejected = input.take_table("rejected", problems).and_then(|mut rejected| {
             rejected.require("path", "path = \"rejected.ndjson\"", problems);
             let path = rejected.take_output_path("path", problems);
             // Their records differ, and a replay of the one would stumble over the other.
-            if path.as_deref().zip(dead_letter).is_some_and(|(path, letter)| is_one_file(path, letter)) {
+            let is_letter = |path: &Path| {
+                pipelines.iter().filter_map(PipelineConfig::dead_letter).any(|letter| is_one_file(path, letter))
+            };
+            if path.as_deref().is_some_and(is_letter) {
                 rejected.blame("path", "is the dead letter's file", "name another file: each keeps its own", problems);
             }
             rejected.finish(problems);
@@ -208,31 +221,36 @@ impl InputConfig {
 }
 
 impl PipelineConfig {
-    /// The one pipeline of `[siem]`.
-    fn read(mut siem: Table<'_>, problems: &mut Problems) -> Option<Self> {
-        let tables = siem.take_tables(problems);
-        let several = tables.len() > 1;
-        let mut pipelines = Vec::new();
-        for table in tables {
-            if several {
-                table.blame_whole("one of several pipelines", "this version forwards to one: keep one table", problems);
+    /// The pipelines of `[siem]`: a table each.
+    fn read_all(mut siem: Table<'_>, problems: &mut Problems) -> Vec<Self> {
+        let (mut pipelines, mut letters) = (Vec::new(), Vec::new());
+        for (index, table) in siem.take_tables(problems).into_iter().enumerate() {
+            if index == PIPELINES_MAX {
+                let what = format!("is one pipeline more than the {PIPELINES_MAX} that are possible");
+                table.blame_whole(&what, "run a second program for it", problems);
             }
-            pipelines.extend(Self::read_one(table, problems));
+            pipelines.extend(Self::read(table, &mut letters, problems));
         }
         if pipelines.is_empty() && problems.is_empty() {
             siem.blame_whole("holds no pipeline", "add [siem.splunk] with type, url, token and dead_letter", problems);
         }
         siem.finish(problems);
-        pipelines.pop()
+        pipelines
     }
 
-    fn read_one(mut table: Table<'_>, problems: &mut Problems) -> Option<Self> {
+    /// One pipeline. Its dead letter joins those that were read before, of which it must not be one.
+    fn read(mut table: Table<'_>, letters: &mut Vec<Letter>, problems: &mut Problems) -> Option<Self> {
         let name = table.name().to_owned();
         table.require("type", "type = \"splunk\"", problems);
         let siem_type = table.take_choice("type", &SIEM_TYPES, problems);
         // A table without a type that is called like one is read as such, so that all its other mistakes are told too.
         let siem_type = siem_type.or_else(|| SIEM_TYPES.iter().find(|(of, _)| *of == name).map(|(_, known)| *known));
         let siem = SiemConfig::read(&mut table, problems);
+        if let Some(letter) = &siem.dead_letter {
+            let letter = Letter { path: letter.path.clone(), pipeline: name.clone(), spot: table.spot("dead_letter") };
+            letter.blame_if_shared(letters, problems);
+            letters.push(letter);
+        }
         let destination = match siem_type {
             Some(SiemType::Splunk) => Splunk::read(&mut table, problems).map(Destination::Splunk),
             Some(SiemType::Datadog) => Datadog::read(&mut table, problems).map(Destination::Datadog),
@@ -246,6 +264,11 @@ impl PipelineConfig {
         Some(Self { name, siem, destination: destination? })
     }
 
+    /// The path of its dead letter, where it has one.
+    pub(crate) fn dead_letter(&self) -> Option<&Path> {
+        self.siem.dead_letter.as_ref().map(|letter| letter.path.as_path())
+    }
+
     /// The forwarder, ready to start.
     pub(crate) fn builder(self) -> Builder {
         let builder = match self.destination {
@@ -256,6 +279,24 @@ impl PipelineConfig {
             Destination::File(file) => Forwarder::builder(file),
         };
         builder.name(self.name).config(self.siem)
+    }
+}
+
+/// A dead letter that a pipeline has for itself, and where the file says so.
+struct Letter {
+    path: PathBuf,
+    pipeline: String,
+    spot: Spot,
+}
+
+impl Letter {
+    /// One file has one writer, and a replay of it leads to one destination. Both lines are told.
+    fn blame_if_shared(&self, others: &[Self], problems: &mut Problems) {
+        let Some(other) = others.iter().find(|other| is_one_file(&self.path, &other.path)) else { return };
+        let help = "name another file: each pipeline keeps its own";
+        for (one, other) in [(other, self), (self, other)] {
+            problems.push_at(&one.spot, &format!("is the dead letter of siem.{} as well", other.pipeline), help);
+        }
     }
 }
 

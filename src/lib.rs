@@ -45,7 +45,10 @@
 //! **4. Read the books.** [`Forwarder::metrics`] shows the [`Ledger`]: `accepted = delivered + dead_lettered + lost +
 //! in_flight`, always. [`Forwarder::health`] says in a sentence what is wrong.
 //!
-//! **5. Forward to something else.** [`siem::from_fn`] makes a destination of a function; [`Siem`] has four methods for
+//! **5. Forward to several.** A [`Fanout`] of forwarders hands each event to all of them, under the same id. Each is its own
+//! failure domain: one that has no room refuses by its name, and the others have the event.
+//!
+//! **6. Forward to something else.** [`siem::from_fn`] makes a destination of a function; [`Siem`] has four methods for
 //! a real one, and [`net::Http`] brings timeouts, TLS and gzip along. `examples/custom_siem.rs` is one in a page.
 //!
 //! # What it promises
@@ -94,8 +97,8 @@ pub mod cli;
 
 pub use batch::{Batch, Mark, Shape};
 pub use engine::{
-    BatchConfig, Builder, ConnectionConfig, DeadLetterConfig, Emitter, Forwarder, HealthConfig, Pin, Refused, Report,
-    SiemConfig, StartError,
+    BatchConfig, Builder, ConnectionConfig, DeadLetterConfig, Emitter, Fanout, Forwarder, HealthConfig, Pin, Refused,
+    Report, SiemConfig, StartError, fanout,
 };
 pub use event::{AuditEvent, EventBuilder, EventId, EventType, Severity, Timestamp};
 pub use ledger::{Ledger, Snapshot};

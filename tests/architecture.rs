@@ -16,6 +16,7 @@ const WALL_CLOCK: [(&str, &str); 20] = [
     ("cli/selection.rs", "--since, as a time ago"),
     ("dead_letter/records.rs", "a record says when it was written"),
     ("engine/emitter.rs", "an event begins"),
+    ("engine/fanout/emitter.rs", "an event begins"),
     ("engine/gap.rs", "when events were refused, and an event of our own"),
     ("event/builder.rs", "an event begins"),
     ("event/clock.rs", "the clock"),

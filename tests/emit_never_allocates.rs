@@ -5,8 +5,10 @@ mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use siem_forward::policy::{Overflow, Sampling, Shed};
-use siem_forward::{AuditEvent, Emitter, EventType, Forwarder, Refused, Severity};
+use siem_forward::fanout::{FanoutEmitter, NotTaken};
+use siem_forward::ledger::RefusedReason;
+use siem_forward::policy::{Filter, Overflow, Sampling, Shed};
+use siem_forward::{AuditEvent, Emitter, EventBuilder, EventType, Fanout, Forwarder, Refused, Severity};
 use support::{Hang, NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each, fill};
 
 /// Allocations of this thread alone: the workers allocate as they like.
@@ -16,8 +18,15 @@ fn allocations(work: impl FnOnce()) -> u64 {
 
 /// Fourteen fields and about 600 bytes, filled in a pooled buffer.
 fn emit(emitter: &Emitter, index: u32) -> Result<(), Refused> {
-    emitter
-        .event(EventType::ToolInvoked, Severity::Medium)
+    fill_in(emitter.event(EventType::ToolInvoked, Severity::Medium), index).try_send()
+}
+
+fn emit_to_all(emitter: &FanoutEmitter, index: u32) -> Result<(), NotTaken> {
+    fill_in(emitter.event(EventType::ToolInvoked, Severity::Medium), index).try_send()
+}
+
+fn fill_in<To>(event: EventBuilder<To>, index: u32) -> EventBuilder<To> {
+    event
         .user_id("0199d6a7-8e0e-7c33-9d0a-111111111111")
         .user_email("somebody@example.com")
         .server_id("0199d6a7-8e0e-7c33-9d0a-222222222222")
@@ -32,7 +41,6 @@ fn emit(emitter: &Emitter, index: u32) -> Result<(), Refused> {
         .detail("duration_ms", 12.25)
         .detail("cached", false)
         .detail("parent", None::<&str>)
-        .try_send()
 }
 
 #[test]
@@ -220,6 +228,72 @@ fn emitting_waits_for_nobody() {
     let delivered = accepted as u64 + report.ledger.gaps;
     assert_eq!((report.ledger.delivered, received.len() as u64), (delivered, delivered), "{report}");
     assert_eq!(report.ledger.refused["full"], 60_000 - accepted as u64);
+}
+
+/// A copy for each further destination, in a buffer of its own pool; of one that filters them out none.
+#[test]
+fn a_fanout_allocates_nothing_from_the_first_event_on() {
+    let received = [(); 3].map(|()| Received::default());
+    let mut builders = received.each_ref().map(|received| support::builder(Played::new(received))).to_vec();
+    let nothing = Received::default();
+    builders.push(support::builder(Played::new(&nothing)).filter(Filter::default().decisions(["deny"])));
+    let started =
+        builders.into_iter().zip(["a", "b", "c", "d"]).map(|(builder, name)| builder.name(name).start().unwrap());
+    let fanout = Fanout::new(started).unwrap();
+    let emitter = fanout.emitter();
+    let count = std::thread::spawn(move || {
+        allocations(|| {
+            for index in 0..3000 {
+                emit_to_all(&emitter, index).unwrap();
+            }
+            drop(emitter.clone());
+        })
+    });
+    assert_eq!(count.join().unwrap(), 0);
+    let reports = fanout.drain(PATIENCE);
+    assert!(received.iter().all(|received| received.len() == 3000));
+    assert_eq!((reports[3].ledger.refused["filtered"], nothing.len()), (3000, 0));
+}
+
+/// Neither at the one that is away, whose copies come back to its pool, nor at the others; nor for what comes back.
+#[test]
+fn a_destination_that_hangs_costs_a_fanout_no_allocation_and_no_wait() {
+    for hangs_last in [false, true] {
+        let hang = Hang::new();
+        let (hanging, at_hanging) = hanging(&hang, 1000);
+        let live = Received::default();
+        let forwarder = support::builder(Played::new(&live)).name("live").max_queue_size(50_000).start().unwrap();
+        let forwarders = if hangs_last { [forwarder, hanging] } else { [hanging, forwarder] };
+        let fanout = Fanout::new(forwarders).unwrap();
+        let emitter = fanout.emitter();
+        // Until its ring is full, and its pool with it.
+        let mut sent = 0;
+        let mut refused = 0;
+        while refused < 100 {
+            sent += 1;
+            refused += u64::from(emit_to_all(&emitter, 0).is_err());
+        }
+        let name = fanout.forwarders()[usize::from(hangs_last)].name();
+        let before = given_up_cores();
+        let count = allocations(|| {
+            for index in 0..3000 {
+                let not_taken = emit_to_all(&emitter, index).unwrap_err();
+                assert!(not_taken.reasons().eq([(name, RefusedReason::Full)]));
+            }
+        });
+        let waits = given_up_cores() - before;
+        assert_eq!(count, 0, "hangs last: {hangs_last}");
+        assert!(waits < 10, "{waits} times in 3,000 events");
+        sent += 3000;
+        refused += 3000;
+        drop(hang);
+        let reports = fanout.drain(PATIENCE);
+        let (away, live_report) = (&reports[usize::from(hangs_last)], &reports[usize::from(!hangs_last)]);
+        assert_eq!((live.len() as u64, live_report.ledger.delivered), (sent, sent));
+        assert_eq!(away.ledger.refused["full"], refused);
+        assert!(away.ledger.balances(sent - refused), "{away}");
+        assert_eq!(at_hanging.len() as u64, sent - refused + away.ledger.gaps);
+    }
 }
 
 fn given_up_cores() -> u64 {

@@ -9,7 +9,7 @@ use crate::table::Secrets;
 
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFile {
-    /// The configuration: a TOML file with one pipeline, such as [siem.splunk]
+    /// The configuration: a TOML file with a table for each pipeline, such as [siem.splunk]
     #[arg(long = "config", value_name = "FILE")]
     path: PathBuf,
     /// Set a key of it for this run, in TOML, such as siem.splunk.senders=4 or input.records='"/Records"'

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::tell;
-use crate::engine::{Forwarder, Report};
+use crate::engine::{Fanout, Report};
 use crate::event::monotonic;
 
 /// What both share.
@@ -51,10 +51,10 @@ impl Control {
     }
 
     /// Drains, and lets others know how long that may take.
-    pub(crate) fn drain(&self, forwarder: &Forwarder, timeout: Duration) -> Report {
+    pub(crate) fn drain(&self, fanout: &Fanout, timeout: Duration) -> Vec<Report> {
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         self.drain_until.store(monotonic().saturating_add(nanos).max(1), Ordering::Relaxed);
-        forwarder.drain(timeout)
+        fanout.drain(timeout)
     }
 
     /// How long the drain may still take, once it has begun.

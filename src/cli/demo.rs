@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::figures::{count, counted};
 use super::played::Played;
 use super::progress::Progress;
-use super::report::{Received, RunReport};
+use super::report::{PipelineEnd, Received, RunReport};
 use super::sample::Sample;
 use super::signals::Ended;
 use super::usage::{peak_memory, thread_cpu};
@@ -129,7 +129,9 @@ pub(crate) fn demo(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
         // Nothing is in it; a leftover would be only untidy.
         drop(std::fs::remove_file(&dead_letter));
     }
-    let result = compare(arguments, &receiver, &producers, report, elapsed);
+    let offered = producers.iter().map(|produced| produced.offered).sum();
+    let pipeline = PipelineEnd { report, destination: forwarder.destination().to_owned(), offered };
+    let result = compare(arguments, &receiver, &producers, pipeline, elapsed);
     if arguments.json {
         tell(&result.sentence());
         print(&format!("{}\n", result.to_json()))?;
@@ -266,7 +268,7 @@ fn compare(
     arguments: &DemoArguments,
     receiver: &Receiver,
     producers: &[Produced],
-    report: Report,
+    pipeline: PipelineEnd,
     elapsed: Duration,
 ) -> RunReport {
     let Counts { unique, duplicated, .. } = receiver.counts();
@@ -288,19 +290,19 @@ fn compare(
         CompressionChoice::Gzip => "with gzip",
     };
     let cpu = vec![
-        ("engine", report.metrics.worker_cpu_time),
+        ("engine", pipeline.report.metrics.worker_cpu_time),
         ("producers", producers.iter().map(|produced| produced.cpu).sum()),
         ("receiver", receiver.cpu_time()),
     ];
     RunReport {
         title: format!("{} to the embedded receiver {compression}", counted(arguments.events, "event")),
-        pipeline: (arguments.played.name().to_owned(), report),
         elapsed,
         emit: Quantiles::of(emit.as_ref()),
         cpu,
         peak_memory: peak_memory(),
         receiver: Some(Received { unique, duplicated, missing }),
         lines: None,
-        offered: producers.iter().map(|produced| produced.offered).sum(),
+        offered: pipeline.offered,
+        pipelines: vec![pipeline],
     }
 }

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::figures::counted;
+use super::overall::Overall;
 use super::progress::Progress;
 use super::tell;
-use crate::engine::Forwarder;
+use crate::engine::Fanout;
 
 /// How often a line is written where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
@@ -22,12 +23,12 @@ impl Draining {
 
     /// Shows what is left of a drain that ends within `left`: in the status line of a terminal; elsewhere as a line at
     /// once and every few seconds.
-    pub(crate) fn show(&mut self, progress: &mut Progress, forwarder: &Forwarder, left: Duration) {
-        let metrics = forwarder.metrics();
-        let events = metrics.ledger.in_flight + metrics.queue_size as u64;
+    pub(crate) fn show(&mut self, progress: &mut Progress, fanout: &Fanout, left: Duration) {
+        let overall = Overall::of(fanout);
+        let events = overall.left();
         let sentence = sentence(events, left);
         if progress.is_drawn() {
-            progress.set(metrics.events_sent, &sentence);
+            progress.set(overall.delivered(), &sentence);
         } else if events > 0 && self.told.is_none_or(|told| told.elapsed() >= LINE_INTERVAL) {
             tell(&sentence);
             self.told = Some(Instant::now());

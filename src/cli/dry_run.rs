@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::feed::{Seen, Strictness};
@@ -34,7 +34,7 @@ pub(crate) enum Form {
 /// How an input would fare.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
-    shown: Vec<Vec<u8>>,
+    pipelines: Vec<Share>,
     readable: u64,
     unreadable: u64,
     /// In the order in which they came up.
@@ -43,6 +43,17 @@ pub(crate) struct Survey {
     others: u64,
     broken: Vec<String>,
     is_cut_short: bool,
+}
+
+/// What one pipeline would get of it.
+#[derive(Debug)]
+struct Share {
+    name: String,
+    destination: String,
+    /// The first events, as they would be sent.
+    shown: Vec<Vec<u8>>,
+    sent: u64,
+    filtered: u64,
 }
 
 #[derive(Debug)]
@@ -56,7 +67,7 @@ struct Reason {
 /// Reads the whole input and tells how it would fare. True where all of it is readable.
 pub(crate) fn dry_run(
     reader: Reader,
-    pipeline: &PipelineConfig,
+    pipelines: &[PipelineConfig],
     strictness: Strictness,
     form: Form,
     stop: &AtomicBool,
@@ -66,7 +77,7 @@ pub(crate) fn dry_run(
     let survey = thread::scope(|scope| {
         let mut progress = Progress::of_input(reader.bytes_total());
         let seen = &seen;
-        let work = scope.spawn(move || Survey::of(reader, pipeline, strictness, stop, seen));
+        let work = scope.spawn(move || Survey::of(reader, pipelines, strictness, stop, seen));
         while !work.is_finished() {
             thread::sleep(Duration::from_millis(20));
             if ended.is_asked() {
@@ -82,7 +93,7 @@ pub(crate) fn dry_run(
     });
     match form {
         Form::Json => print(&format!("{}\n", survey.to_json()))?,
-        Form::Text => print(&survey.to_text(&pipeline.destination.fingerprint().1))?,
+        Form::Text => print(&survey.to_text())?,
     }
     Ok(survey.is_complete())
 }
@@ -90,16 +101,16 @@ pub(crate) fn dry_run(
 impl Survey {
     fn of(
         mut reader: Reader,
-        pipeline: &PipelineConfig,
+        pipelines: &[PipelineConfig],
         strictness: Strictness,
         stop: &AtomicBool,
         seen: &Seen,
     ) -> Self {
-        let mut survey = Self::default();
+        let mut survey = Self { pipelines: pipelines.iter().map(Share::of).collect(), ..Self::default() };
         while let Some(item) = reader.next() {
             match item {
                 Ok(event) => {
-                    if let Err(reason) = survey.take(&event, pipeline) {
+                    if let Err(reason) = survey.take(&event, pipelines) {
                         survey.reject(&reader.reject(&event, reason));
                     }
                 }
@@ -117,18 +128,25 @@ impl Survey {
         survey
     }
 
-    fn take(&mut self, event: &AuditEvent, pipeline: &PipelineConfig) -> Result<(), Unreadable> {
-        if event.text_bytes() > pipeline.siem.batch.event_bytes_max {
-            return Err(Unreadable::TooLarge { bytes: event.text_bytes() });
+    fn take(&mut self, event: &AuditEvent, pipelines: &[PipelineConfig]) -> Result<(), Unreadable> {
+        let mut refused: Option<(Unreadable, Vec<&str>)> = None;
+        let mut takers = 0;
+        for (share, pipeline) in self.pipelines.iter_mut().zip(pipelines) {
+            match share.take(event, pipeline) {
+                Ok(()) => takers += 1,
+                Err(reason) => refused.get_or_insert_with(|| (reason, Vec::new())).1.push(&pipeline.name),
+            }
         }
-        if self.shown.len() < SHOWN_EVENTS {
-            let mut body = Vec::new();
-            let formatted = pipeline.destination.format_event(event, &mut body);
-            formatted.map_err(|error| Unreadable::NotAnEvent(error.to_string()))?;
-            self.shown.push(body);
+        match refused {
+            None => {
+                self.readable += 1;
+                Ok(())
+            }
+            Some((reason, _)) if takers == 0 => Err(reason),
+            Some((reason, lacking)) => {
+                Err(Unreadable::NotEverywhere { reason: Box::new(reason), lacking: lacking.join(", ") })
+            }
         }
-        self.readable += 1;
-        Ok(())
     }
 
     fn reject(&mut self, line: &RejectedLine) {
@@ -151,17 +169,17 @@ impl Survey {
     }
 
     fn to_json(&self) -> Value {
-        // What is no JSON on the wire is shown as a text.
-        let event = |body: &Vec<u8>| {
-            serde_json::from_slice(body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(body)))
-        };
         let reasons = self
             .reasons
             .iter()
             .map(|reason| json!({ "reason": reason.text, "count": reason.count, "first": reason.first }));
+        let pipelines = self.pipelines.iter().map(|share| (share.name.clone(), share.to_json()));
+        // Of one pipeline its events are all; of several each has its own.
+        let events = if let [only] = self.pipelines.as_slice() { only.events() } else { Value::Null };
         json!({
             "dry_run": true,
-            "events": self.shown.iter().map(event).collect::<Vec<_>>(),
+            "events": events,
+            "pipelines": pipelines.collect::<Map<_, _>>(),
             "readable": self.readable,
             "unreadable": self.unreadable,
             "reasons": reasons.collect::<Vec<_>>(),
@@ -171,11 +189,38 @@ impl Survey {
         })
     }
 
-    fn to_text(&self, destination: &str) -> String {
-        let mut lines: Vec<String> = self.shown.iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect();
-        if !lines.is_empty() {
-            lines.push(String::new());
+    fn to_text(&self) -> String {
+        let mut lines = Vec::new();
+        for share in &self.pipelines {
+            if self.pipelines.len() > 1 {
+                lines.push(share.sentence());
+            }
+            lines.extend(share.shown.iter().map(|body| String::from_utf8_lossy(body).into_owned()));
+            if !share.shown.is_empty() || self.pipelines.len() > 1 {
+                lines.push(String::new());
+            }
         }
+        lines.extend(self.rows());
+        lines.push(String::new());
+        lines.extend(self.broken.iter().cloned());
+        let sent = match self.pipelines.as_slice() {
+            [only] => only.counts(),
+            _ => format!("{} {} readable", counted(self.readable, "event"), verb(self.readable, "is", "are")),
+        };
+        let mut sentence = format!(
+            "{sent}, {} {} unreadable. Nothing was sent.",
+            count(self.unreadable),
+            verb(self.unreadable, "is", "are")
+        );
+        if self.is_cut_short {
+            sentence.push_str(" The input was not read to its end.");
+        }
+        lines.push(sentence);
+        lines.join("\n") + "\n"
+    }
+
+    /// How many are readable, and how many are not for which reason.
+    fn rows(&self) -> Vec<String> {
         let mut rows = vec![(count(self.readable), "readable".to_owned(), String::new())];
         let mut reasons: Vec<&Reason> = self.reasons.iter().collect();
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
@@ -189,22 +234,61 @@ impl Survey {
         }
         let number = rows.iter().map(|row| row.0.len()).max().unwrap_or(0);
         let text = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or(0);
-        lines.extend(
-            rows.iter().map(|row| format!("  {:>number$}  {:<text$}  {}", row.0, row.1, row.2).trim_end().to_owned()),
-        );
-        lines.push(String::new());
-        lines.extend(self.broken.iter().cloned());
-        let mut sentence = format!(
-            "{} would be sent to {destination}, {} {} unreadable. Nothing was sent.",
-            counted(self.readable, "event"),
-            count(self.unreadable),
-            verb(self.unreadable, "is", "are")
-        );
-        if self.is_cut_short {
-            sentence.push_str(" The input was not read to its end.");
+        let row = |row: &(String, String, String)| {
+            format!("  {:>number$}  {:<text$}  {}", row.0, row.1, row.2).trim_end().to_owned()
+        };
+        rows.iter().map(row).collect()
+    }
+}
+
+impl Share {
+    fn of(pipeline: &PipelineConfig) -> Self {
+        let destination = pipeline.destination.fingerprint().1;
+        Self { name: pipeline.name.clone(), destination, shown: Vec::new(), sent: 0, filtered: 0 }
+    }
+
+    fn take(&mut self, event: &AuditEvent, pipeline: &PipelineConfig) -> Result<(), Unreadable> {
+        if !pipeline.siem.filter.takes(event) {
+            self.filtered += 1;
+            return Ok(());
         }
-        lines.push(sentence);
-        lines.join("\n") + "\n"
+        if event.text_bytes() > pipeline.siem.batch.event_bytes_max {
+            return Err(Unreadable::TooLarge { bytes: event.text_bytes() });
+        }
+        if self.shown.len() < SHOWN_EVENTS {
+            let mut body = Vec::new();
+            let formatted = pipeline.destination.format_event(event, &mut body);
+            formatted.map_err(|error| Unreadable::NotAnEvent(error.to_string()))?;
+            self.shown.push(body);
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn events(&self) -> Value {
+        // What is no JSON on the wire is shown as a text.
+        let event = |body: &Vec<u8>| {
+            serde_json::from_slice(body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(body)))
+        };
+        self.shown.iter().map(event).collect()
+    }
+
+    fn to_json(&self) -> Value {
+        let Self { destination, sent, filtered, .. } = self;
+        json!({ "destination": destination, "events": self.events(), "sent": sent, "filtered": filtered })
+    }
+
+    /// `12 events would be sent to https://siem.example, 3 are filtered out`.
+    fn counts(&self) -> String {
+        let sent = format!("{} would be sent to {}", counted(self.sent, "event"), self.destination);
+        if self.filtered == 0 {
+            return sent;
+        }
+        format!("{sent}, {} {} filtered out", count(self.filtered), verb(self.filtered, "is", "are"))
+    }
+
+    fn sentence(&self) -> String {
+        format!("siem.{}: {}.", self.name, self.counts())
     }
 }
 

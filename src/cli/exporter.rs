@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::tell;
-use crate::engine::Forwarder;
+use crate::engine::{Fanout, Forwarder};
 use crate::siem::Health;
 
 /// More connections than this are not open at a time.
@@ -44,7 +44,12 @@ pub(crate) struct Exporter {
 /// What the answers are made of.
 struct Shown {
     registry: Registry,
-    pipeline: String,
+    pipelines: Vec<Pipeline>,
+}
+
+/// Of which health is told.
+struct Pipeline {
+    name: String,
     health: Box<dyn Fn() -> (Health, Option<LastError>) + Send + Sync>,
 }
 
@@ -72,13 +77,11 @@ impl Exporter {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn serve(self, forwarder: &Forwarder) -> Result<(), Failure> {
+    pub(crate) fn serve(self, fanout: &Fanout) -> Result<(), Failure> {
         let registry = Registry::new();
-        forwarder.register(&registry)?;
-        let pipeline = Arc::clone(&forwarder.pipeline);
-        let name = pipeline.origin.pipeline.clone();
-        let health = Box::new(move || (pipeline.health(), pipeline.last_error()));
-        let shown = Shown { registry, pipeline: name, health };
+        fanout.register(&registry)?;
+        let pipelines = fanout.forwarders().iter().map(Pipeline::of).collect();
+        let shown = Shown { registry, pipelines };
         let address = self.listener.local_addr().map_err(Failure::Thread)?;
         thread::Builder::new()
             .name("metrics".to_owned())
@@ -86,6 +89,14 @@ impl Exporter {
             .map_err(Failure::Thread)?;
         tell(&format!("metrics on http://{address}/metrics, health on /healthz and /readyz"));
         Ok(())
+    }
+}
+
+impl Pipeline {
+    fn of(forwarder: &Forwarder) -> Self {
+        let pipeline = Arc::clone(&forwarder.pipeline);
+        let health = Box::new(move || (pipeline.health(), pipeline.last_error()));
+        Self { name: forwarder.name().to_owned(), health }
     }
 }
 
@@ -238,17 +249,20 @@ impl Shown {
 
     /// Whether every pipeline is healthy, and if not, why.
     fn ready(&self) -> Answer {
-        let (health, last_error) = (self.health)();
-        let reasons: Vec<_> = (!health.healthy)
-            .then(|| json!({ "pipeline": self.pipeline, "reason": health.error_message, "details": health.details }))
-            .into_iter()
-            .collect();
-        let last_errors: Vec<_> = last_error
-            .map(|(error, ago)| json!({ "pipeline": self.pipeline, "error": error, "seconds_ago": ago.as_secs_f64() }))
-            .into_iter()
-            .collect();
-        let status = if health.healthy { "200 OK" } else { "503 Service Unavailable" };
-        let body = format!("{}\n", json!({ "ready": health.healthy, "reasons": reasons, "last_errors": last_errors }));
+        let (mut reasons, mut last_errors) = (Vec::new(), Vec::new());
+        for Pipeline { name, health } in &self.pipelines {
+            let (health, last_error) = health();
+            if !health.healthy {
+                reasons.push(json!({ "pipeline": name, "reason": health.error_message, "details": health.details }));
+            }
+            last_errors.extend(
+                last_error
+                    .map(|(error, ago)| json!({ "pipeline": name, "error": error, "seconds_ago": ago.as_secs_f64() })),
+            );
+        }
+        let is_ready = reasons.is_empty();
+        let status = if is_ready { "200 OK" } else { "503 Service Unavailable" };
+        let body = format!("{}\n", json!({ "ready": is_ready, "reasons": reasons, "last_errors": last_errors }));
         Answer { status, content_type: JSON, body }
     }
 }

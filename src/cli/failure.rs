@@ -10,6 +10,7 @@ use super::watched::Unseen;
 use crate::append::LockError;
 use crate::config::ConfigError;
 use crate::engine::StartError;
+use crate::engine::fanout::FanoutError;
 use crate::input::OpenError;
 use crate::ledger::RegisterError;
 use crate::siem::{IntakeError, SplunkError};
@@ -22,10 +23,16 @@ pub(crate) enum Failure {
     Input(#[from] OpenError),
     #[error(transparent)]
     Inputs(#[from] InputsError),
-    #[error("the pipeline {pipeline} has enabled = false: there is nothing to run")]
-    Disabled { pipeline: String },
+    #[error("the {} enabled = false: there is nothing to run", subject(pipelines))]
+    Disabled { pipelines: Vec<String> },
     #[error("{}", crate::engine::chain(.0))]
     Start(#[from] StartError),
+    #[error("siem.{pipeline}: {}", crate::engine::chain(.error))]
+    StartOfOne { pipeline: String, error: StartError },
+    #[error(transparent)]
+    Fanout(#[from] FanoutError),
+    #[error("the configuration has no pipeline {name}: it has {known}")]
+    NoSuchPipeline { name: String, known: String },
     #[error(transparent)]
     Splunk(#[from] SplunkError),
     #[error(transparent)]
@@ -52,6 +59,8 @@ pub(crate) enum Failure {
     Replayed { path: PathBuf, source: LockError },
     #[error("the records do not fit the destination, nothing was sent\n{refusal}")]
     Foreign { refusal: String },
+    #[error("the records may be sent by several pipelines, nothing was sent: say --pipeline and one of {names}")]
+    Ambiguous { names: String },
     #[error("standard output cannot be written: {0}")]
     Output(io::Error),
     #[error("a thread cannot be started: {0}")]
@@ -68,9 +77,16 @@ impl Failure {
             | Self::Thread(_)
             | Self::Signals(_)
             | Self::Start(StartError::Thread { .. })
+            | Self::StartOfOne { error: StartError::Thread { .. }, .. }
             | Self::Terminal(_)
             | Self::Unseen(_) => ExitCode::from(1),
             _ => ExitCode::from(2),
         }
     }
+}
+
+/// Such as `pipelines a, b have`.
+fn subject(pipelines: &[String]) -> String {
+    let names = pipelines.join(", ");
+    if pipelines.len() == 1 { format!("pipeline {names} has") } else { format!("pipelines {names} have") }
 }

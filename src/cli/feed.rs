@@ -7,10 +7,11 @@ use hdrhistogram::Histogram;
 
 use super::control::Control;
 use super::tell;
-use crate::engine::{Emitter, Forwarder, Refused};
+use crate::engine::fanout::{FanoutEmitter, NotTaken};
+use crate::engine::{Fanout, Forwarder};
 use crate::event::{AuditEvent, monotonic};
 use crate::input::{InputError, Reader, RejectedFile, RejectedLine, Unreadable};
-use crate::ledger::Quantiles;
+use crate::ledger::{Quantiles, RefusedReason};
 
 /// Every this many events the cost of handing one in is measured.
 const MEASURE_EVERY: u64 = 8;
@@ -54,21 +55,25 @@ pub(crate) enum Strictness {
     Strict,
 }
 
-/// Input on its way to a forwarder.
+/// Input on its way to all pipelines, at the pace of the one whose ring is the fullest.
 pub(crate) struct Feed {
     reader: Reader,
     rejected: Option<RejectedFile>,
-    emitters: Vec<Emitter>,
+    emitters: Vec<FanoutEmitter>,
     strictness: Strictness,
+    /// Of the pipelines.
+    names: Vec<String>,
     fed: Fed,
 }
 
 /// What became of the input.
 #[derive(Debug, Default)]
 pub(crate) struct Fed {
-    /// Events that were answered with `Ok`.
+    /// Events that were answered with `Ok`, by one pipeline at least.
     pub(crate) offered: u64,
-    /// Lines that did not become an accepted event.
+    /// The same by pipeline, in their order.
+    pub(crate) offered_to: Vec<u64>,
+    /// Lines that did not become an accepted event of each pipeline that wants it.
     pub(crate) unreadable: u64,
     /// A source could not be read to its end, or a rejected line could not be written.
     pub(crate) is_broken: bool,
@@ -84,16 +89,20 @@ impl Fed {
 }
 
 impl Feed {
-    pub(crate) fn new(reader: Reader, rejected: Option<RejectedFile>, forwarder: &Forwarder) -> Self {
-        let emitters: Vec<Emitter> = (0..forwarder.config().batchers).map(|_| forwarder.emitter()).collect();
-        let pool = forwarder.emitter();
+    pub(crate) fn new(reader: Reader, rejected: Option<RejectedFile>, fanout: &Fanout) -> Self {
+        let pipelines = fanout.forwarders();
+        // As many as bind every ring.
+        let rings = pipelines.iter().map(|forwarder| forwarder.config().batchers).max().unwrap_or(1);
+        let emitters: Vec<FanoutEmitter> = (0..rings).map(|_| fanout.emitter()).collect();
+        let pool = fanout.emitter();
         let emit = Histogram::new_with_bounds(1, 60_000_000_000, 3).ok();
         Self {
             reader: reader.with_buffers(move |bytes| pool.buffer_of(bytes)),
             rejected,
             emitters,
             strictness: Strictness::Lenient,
-            fed: Fed { emit, ..Fed::default() },
+            fed: Fed { emit, offered_to: vec![0; pipelines.len()], ..Fed::default() },
+            names: pipelines.iter().map(|forwarder| Forwarder::name(forwarder).to_owned()).collect(),
         }
     }
 
@@ -152,31 +161,43 @@ impl Feed {
         let Some(emitter) = self.emitters.get(turn) else { return };
         let waited = Cell::new(false);
         let started = monotonic();
-        let sent = emitter.send_while(event, || {
+        let (taken, sent) = emitter.send_while(event, || {
             waited.set(true);
             control.may_wait()
         });
-        let reason = match sent {
-            Ok(()) => {
-                if self.fed.offered.is_multiple_of(MEASURE_EVERY)
-                    && !waited.get()
-                    && let Some(emit) = &mut self.fed.emit
-                {
-                    emit.saturating_record(monotonic().saturating_sub(started).max(1));
-                }
-                self.fed.offered += 1;
-                return;
+        let by = self.fed.offered_to.iter_mut().enumerate().filter(|(place, _)| taken.holds(*place));
+        let by = by.map(|(_, offered)| *offered += 1).count();
+        if by > 0 {
+            if sent.is_ok()
+                && self.fed.offered.is_multiple_of(MEASURE_EVERY)
+                && !waited.get()
+                && let Some(emit) = &mut self.fed.emit
+            {
+                emit.saturating_record(monotonic().saturating_sub(started).max(1));
             }
-            // Done, as the configuration wants it; the ledger has counted it.
-            Err(Refused::Sampled(_)) => return,
-            Err(refused) => refused,
+            self.fed.offered += 1;
+        }
+        // `Ok` and taken by none: as the configuration wants it, and the ledgers have counted it.
+        if let Err(left) = sent {
+            let unreadable = self.why(&left, by > 0);
+            let line = self.reader.reject(left.event(), unreadable);
+            self.reject(&line);
+        }
+    }
+
+    /// Why an event was not accepted, and where that is not the case everywhere, by whom.
+    fn why(&self, left: &NotTaken, others_have_it: bool) -> Unreadable {
+        let is_too_large = left.places().any(|(_, reason)| reason == RefusedReason::TooLarge);
+        let reason = if is_too_large {
+            Unreadable::TooLarge { bytes: left.event().text_bytes() }
+        } else {
+            Unreadable::NotAccepted
         };
-        let unreadable = match &reason {
-            Refused::TooLarge(event) => Unreadable::TooLarge { bytes: event.text_bytes() },
-            _ => Unreadable::NotAccepted,
-        };
-        let line = self.reader.reject(reason.event(), unreadable);
-        self.reject(&line);
+        if !others_have_it {
+            return reason;
+        }
+        let lacking = left.places().filter_map(|(place, _)| self.names.get(place)).map(String::as_str);
+        Unreadable::NotEverywhere { reason: Box::new(reason), lacking: lacking.collect::<Vec<_>>().join(", ") }
     }
 
     fn reject(&mut self, line: &RejectedLine) {

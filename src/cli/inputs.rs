@@ -35,15 +35,11 @@ pub(crate) enum InputsError {
 
 /// The sources, in the order of the arguments; standard input where there are none. What may stay open without a word
 /// can be stopped. `own` are the files that the run writes to, which it must not read.
-pub(crate) fn sources(
-    inputs: &[PathBuf],
-    own: &[Option<&Path>],
-    stop: &Arc<AtomicBool>,
-) -> Result<Vec<Source>, InputsError> {
+pub(crate) fn sources(inputs: &[PathBuf], own: &[&Path], stop: &Arc<AtomicBool>) -> Result<Vec<Source>, InputsError> {
     if inputs.is_empty() {
         return Ok(vec![stdin(stop)]);
     }
-    let own = own.iter().flatten().filter_map(|path| identity(&std::fs::metadata(path).ok()?)).collect();
+    let own = own.iter().filter_map(|path| identity(&std::fs::metadata(path).ok()?)).collect();
     let mut expanding = Expanding { files: Vec::new(), own };
     let mut sources = Vec::new();
     for input in inputs {

@@ -19,6 +19,7 @@ mod figures;
 mod init;
 mod inputs;
 mod log;
+mod overall;
 mod paperwork;
 mod played;
 mod progress;

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::feed::Seen;
 use super::figures::rate;
 use super::log::tell_figures;
-use crate::engine::Forwarder;
+use super::overall::Overall;
+use crate::engine::Fanout;
 
 #[derive(Debug)]
 pub(crate) struct Pulse {
@@ -27,29 +28,29 @@ impl Pulse {
     }
 
     /// Called often; says something when it is time.
-    pub(crate) fn tick(&mut self, forwarder: &Forwarder, seen: &Seen) {
+    pub(crate) fn tick(&mut self, fanout: &Fanout, seen: &Seen) {
         let since = self.last.elapsed();
         if self.every.is_zero() || since < self.every {
             return;
         }
         self.last = Instant::now();
-        let metrics = forwarder.metrics();
-        let delivered = metrics.events_sent.saturating_sub(self.delivered_before);
-        self.delivered_before = metrics.events_sent;
-        let health = forwarder.health().error_message.unwrap_or_else(|| "ok".to_owned());
+        let overall = Overall::of(fanout);
+        let delivered = overall.delivered().saturating_sub(self.delivered_before);
+        self.delivered_before = overall.delivered();
         let mut figures = vec![
             ("events_in", json!(seen.events())),
             ("unreadable", json!(seen.unreadable())),
-            ("delivered", json!(metrics.events_sent)),
-            ("failed", json!(metrics.events_failed)),
+            ("delivered", json!(overall.delivered())),
+            ("failed", json!(overall.failed())),
             ("events_per_second", json!(rate(delivered, since))),
-            ("queued", json!(metrics.queue_size)),
-            ("in_flight", json!(metrics.ledger.in_flight)),
-            ("oldest_age_seconds", json!(metrics.oldest_undelivered_age.as_secs())),
-            ("failed_requests", json!(metrics.batches_failed)),
-            ("breaker", json!(metrics.breaker.state.label())),
-            ("health", json!(health)),
+            ("queued", json!(overall.queued())),
+            ("in_flight", json!(overall.in_flight())),
+            ("oldest_age_seconds", json!(overall.oldest().as_secs())),
+            ("failed_requests", json!(overall.failed_requests())),
+            ("breaker", json!(overall.breaker())),
+            ("health", json!(overall.complaint().unwrap_or_else(|| "ok".to_owned()))),
         ];
+        figures.extend(overall.by_name().map(|pipelines| ("pipelines", pipelines)));
         figures.extend(input(seen.bytes(), self.bytes_total, self.begun.elapsed()));
         tell_figures("progress", &figures);
     }

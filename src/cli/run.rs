@@ -1,6 +1,6 @@
 //! `run`: NDJSON in, a SIEM out, and an account of every line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -17,16 +17,17 @@ use super::failure::Failure;
 use super::feed::{Fed, Feed, Seen, Strictness};
 use super::figures::{age, count, counted};
 use super::inputs::sources;
+use super::overall::Overall;
 use super::progress::Progress;
 use super::pulse::Pulse;
 use super::receive::seconds;
-use super::report::{Lines, RunReport};
+use super::report::{Lines, PipelineEnd, RunReport};
 use super::service::Service;
 use super::signals::Ended;
 use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
-use crate::config::Config;
-use crate::engine::{DeadLetterConfig, Forwarder, Report};
+use crate::config::{Config, PipelineConfig};
+use crate::engine::{DeadLetterConfig, Fanout, Forwarder, Report};
 use crate::input::{Reader, RejectedFile};
 
 /// A line may be this much longer than the event in it: JSON can write a character in six, and takes keys and quotes.
@@ -69,6 +70,7 @@ cannot become an event goes to `[input] rejected`, with file, line or record num
 ones and folders behind links; - is standard input. Compression is told by the first bytes, not by
 the name. What this run writes to is never read. --strict ends at a file that breaks off, too; what
 comes behind is not forwarded. --dry-run needs no secret; it ends with 1 where not all is readable.
+Every [siem.NAME] table gets every event that its filter lets pass; reading waits for the fullest queue.
 SIGTERM, SIGINT and the end of the input deliver what was read; a second signal gives up on it.";
 
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
@@ -76,27 +78,30 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         return survey(arguments);
     }
     let config = arguments.config.load()?;
-    if !config.pipeline.siem.enabled {
-        return Err(Failure::Disabled { pipeline: config.pipeline.name });
+    let (enabled, disabled): (Vec<_>, Vec<_>) =
+        config.pipelines.into_iter().partition(|pipeline| pipeline.siem.enabled);
+    let config = Config { pipelines: enabled, ..config };
+    if config.pipelines.is_empty() {
+        let pipelines = disabled.into_iter().map(|pipeline| pipeline.name).collect();
+        return Err(Failure::Disabled { pipelines });
     }
-    warn_if_full(config.pipeline.siem.dead_letter.as_ref());
+    config.pipelines.iter().for_each(|pipeline| warn_if_full(pipeline.siem.dead_letter.as_ref()));
     let exporter = config.metrics.listen.map(Exporter::bind).transpose()?;
     let ended = Ended::watch()?;
-    let control = Control::new(config.pipeline.siem.drain_timeout);
+    let control = Control::new(config.drain_timeout());
     let reader = arguments.reader(&config, &control)?;
     let rejected = config.input.rejected.clone();
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
-    let name = config.pipeline.name.clone();
-    let forwarder = config.pipeline.builder().start()?;
+    let fanout = start(config.pipelines)?;
     if let Some(exporter) = exporter {
-        exporter.serve(&forwarder)?;
+        exporter.serve(&fanout)?;
     }
-    let feed = Feed::new(reader, rejected_file, &forwarder).strictness(arguments.strictness());
+    let feed = Feed::new(reader, rejected_file, &fanout).strictness(arguments.strictness());
     let begun = Instant::now();
-    let (input, report) = feed_and_drain(feed, &forwarder, &control, &ended, arguments.status_every);
+    let (input, reports) = feed_and_drain(feed, &fanout, &control, &ended, arguments.status_every);
     let result = RunReport {
-        title: format!("{} to {}", counted(input.offered, "event"), forwarder.destination()),
-        pipeline: (name, report),
+        title: title(input.offered, &fanout),
+        pipelines: ends(reports, &input, &fanout),
         elapsed: begun.elapsed(),
         emit: input.emit(),
         cpu: vec![("process", process_cpu())],
@@ -119,13 +124,47 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     Ok(exit_code(result.is_complete()))
 }
 
+/// Starts every pipeline, or none.
+fn start(pipelines: Vec<PipelineConfig>) -> Result<Fanout, Failure> {
+    let is_one = pipelines.len() == 1;
+    let start = |pipeline: PipelineConfig| {
+        let name = pipeline.name.clone();
+        pipeline.builder().start().map_err(|error| {
+            // Of several it must be said whose mistake it is.
+            if is_one { Failure::Start(error) } else { Failure::StartOfOne { pipeline: name, error } }
+        })
+    };
+    let forwarders: Vec<Forwarder> = pipelines.into_iter().map(start).collect::<Result<_, _>>()?;
+    Ok(Fanout::new(forwarders)?)
+}
+
+fn title(events: u64, fanout: &Fanout) -> String {
+    let events = counted(events, "event");
+    match fanout.forwarders() {
+        [only] => format!("{events} to {}", only.destination()),
+        several => format!("{events} to {}", counted(several.len() as u64, "destination")),
+    }
+}
+
+/// Each pipeline's own books beside what was fed to it.
+fn ends(reports: Vec<Report>, input: &Fed, fanout: &Fanout) -> Vec<PipelineEnd> {
+    let offered = input.offered_to.iter().copied().chain(std::iter::repeat(0));
+    let all = reports.into_iter().zip(fanout.forwarders()).zip(offered);
+    let end = |((report, forwarder), offered): ((Report, &Forwarder), u64)| PipelineEnd {
+        report,
+        destination: forwarder.destination().to_owned(),
+        offered,
+    };
+    all.map(end).collect()
+}
+
 /// What would become of the input.
 fn survey(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let config = arguments.config.load_without_secrets()?;
-    let control = Control::new(config.pipeline.siem.drain_timeout);
+    let control = Control::new(config.drain_timeout());
     let reader = arguments.reader(&config, &control)?;
     let form = if arguments.json { Form::Json } else { Form::Text };
-    let is_complete = dry_run(reader, &config.pipeline, arguments.strictness(), form, &control.stop)?;
+    let is_complete = dry_run(reader, &config.pipelines, arguments.strictness(), form, &control.stop)?;
     Ok(exit_code(is_complete))
 }
 
@@ -135,9 +174,12 @@ impl RunArguments {
     }
 
     fn reader(&self, config: &Config, control: &Control) -> Result<Reader, Failure> {
-        let dead_letter = config.pipeline.siem.dead_letter.as_ref().map(|letter| letter.path.as_path());
-        let sources = sources(&self.input, &[config.input.rejected.as_deref(), dead_letter], &control.stop)?;
-        let event_bytes_max = config.pipeline.siem.batch.event_bytes_max;
+        let files = |pipeline| [PipelineConfig::dead_letter(pipeline), pipeline.destination.path()];
+        let written = config.pipelines.iter().flat_map(files).flatten();
+        let own: Vec<&Path> = config.input.rejected.as_deref().into_iter().chain(written).collect();
+        let sources = sources(&self.input, &own, &control.stop)?;
+        let event_bytes_max = config.pipelines.iter().map(|pipeline| pipeline.siem.batch.event_bytes_max).max();
+        let event_bytes_max = event_bytes_max.unwrap_or_default();
         let mut reader = Reader::open(sources, event_bytes_max * LINE_BYTES_PER_EVENT_BYTE)?;
         if let Some(records) = &config.input.records {
             reader = reader.with_records(records.clone());
@@ -163,18 +205,18 @@ fn warn_if_full(dead_letter: Option<&DeadLetterConfig>) {
     }
 }
 
-fn open_rejected(path: &std::path::Path) -> Result<RejectedFile, Failure> {
+fn open_rejected(path: &Path) -> Result<RejectedFile, Failure> {
     RejectedFile::open(path).map_err(|source| Failure::Open { path: path.to_owned(), source })
 }
 
-/// Feeds the input to the forwarder and drains, on a thread of its own; this one shows progress and heeds signals.
+/// Feeds the input to all pipelines and drains, on a thread of its own; this one shows progress and heeds signals.
 fn feed_and_drain(
     feed: Feed,
-    forwarder: &Forwarder,
+    fanout: &Fanout,
     control: &Control,
     ended: &Ended,
     status_every: Duration,
-) -> (Fed, Report) {
+) -> (Fed, Vec<Report>) {
     let seen = Seen::default();
     let mut pulse = Pulse::new(status_every, feed.bytes_total());
     let mut progress = Progress::of_input(feed.bytes_total());
@@ -184,9 +226,9 @@ fn feed_and_drain(
             let input = feed.run(control, seen);
             let timeout =
                 if control.stop.load(Ordering::Relaxed) { control.drain_timeout / 2 } else { control.drain_timeout };
-            (input, control.drain(forwarder, timeout))
+            (input, control.drain(fanout, timeout))
         });
-        let (mut service, mut draining) = (Service::ready(forwarder), Draining::new());
+        let (mut service, mut draining) = (Service::ready(fanout), Draining::new());
         while !work.is_finished() {
             thread::sleep(Duration::from_millis(20));
             if ended.is_asked() {
@@ -194,34 +236,33 @@ fn feed_and_drain(
             }
             if ended.is_urged() {
                 control.stop_now();
-                forwarder.abort();
+                fanout.abort();
             }
-            service.tick(forwarder, control.draining());
+            service.tick(fanout, control.draining());
             match control.draining() {
-                Some(left) => draining.show(&mut progress, forwarder, left),
-                None if progress.is_drawn() => show(&mut progress, forwarder, seen),
-                None => pulse.tick(forwarder, seen),
+                Some(left) => draining.show(&mut progress, fanout, left),
+                None if progress.is_drawn() => show(&mut progress, fanout, seen),
+                None => pulse.tick(fanout, seen),
             }
         }
         progress.finish();
         // The feed does not panic; should it, nothing is known of the input, and the books still are.
-        work.join().unwrap_or_else(|_| (Fed::default(), forwarder.drain(control.drain_timeout)))
+        work.join().unwrap_or_else(|_| (Fed::default(), fanout.drain(control.drain_timeout)))
     })
 }
 
-fn show(progress: &mut Progress, forwarder: &Forwarder, seen: &Seen) {
-    let metrics = forwarder.metrics();
-    let health = forwarder.health();
+fn show(progress: &mut Progress, fanout: &Fanout, seen: &Seen) {
+    let overall = Overall::of(fanout);
     let mut notes = vec![
-        format!("{} queued", count(metrics.queue_size as u64)),
-        format!("{} in flight", count(metrics.ledger.in_flight)),
-        format!("the oldest {}", age(metrics.oldest_undelivered_age)),
+        format!("{} queued", count(overall.queued())),
+        format!("{} in flight", count(overall.in_flight())),
+        format!("the oldest {}", age(overall.oldest())),
     ];
-    for (number, what) in [(seen.unreadable(), "unreadable"), (metrics.batches_failed, "failed requests")] {
+    for (number, what) in [(seen.unreadable(), "unreadable"), (overall.failed_requests(), "failed requests")] {
         if number > 0 {
             notes.push(format!("{} {what}", count(number)));
         }
     }
-    notes.extend(health.error_message);
-    progress.set_input(seen.bytes(), metrics.events_sent, "delivered", &notes.join(", "));
+    notes.extend(overall.complaint());
+    progress.set_input(seen.bytes(), overall.delivered(), "delivered", &notes.join(", "));
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 
 use super::figures::count;
-use crate::engine::Forwarder;
+use super::overall::Overall;
+use crate::engine::{Fanout, Forwarder};
 
 /// How often a status is told that has changed.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -26,7 +27,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// Everything has started.
-    pub(crate) fn ready(forwarder: &Forwarder) -> Self {
+    pub(crate) fn ready(fanout: &Fanout) -> Self {
         let is_there = std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty());
         let mut micros = 0;
         // What is not meant for this process is not ours to answer; the variables stay, nobody inherits them.
@@ -38,13 +39,14 @@ impl Service {
             told: None,
             is_stopping: false,
         };
-        let status = format!("forwarding to {}", forwarder.destination());
+        let destinations: Vec<&str> = fanout.forwarders().iter().map(Forwarder::destination).collect();
+        let status = format!("forwarding to {}", destinations.join(", "));
         service.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
         service
     }
 
     /// Called every now and then. `draining` is how long the end may still take, once it has begun.
-    pub(crate) fn tick(&mut self, forwarder: &Forwarder, draining: Option<Duration>) {
+    pub(crate) fn tick(&mut self, fanout: &Fanout, draining: Option<Duration>) {
         if !self.is_there {
             return;
         }
@@ -57,12 +59,12 @@ impl Service {
             self.told = None;
         }
         if let Some(watchdog) = &mut self.watchdog
-            && watchdog.is_due(now, self.is_stopping || forwarder.is_alive())
+            && watchdog.is_due(now, self.is_stopping || fanout.forwarders().iter().all(Forwarder::is_alive))
         {
             self.tell(&[NotifyState::Watchdog]);
         }
         if self.told.is_none_or(|told| now.duration_since(told) >= STATUS_EVERY) {
-            let status = status(forwarder, draining);
+            let status = status(fanout, draining);
             if status != self.status {
                 self.tell(&[NotifyState::Status(&status)]);
                 self.status = status;
@@ -101,13 +103,13 @@ impl Watchdog {
 }
 
 /// One short sentence.
-fn status(forwarder: &Forwarder, draining: Option<Duration>) -> String {
-    let metrics = forwarder.metrics();
+fn status(fanout: &Fanout, draining: Option<Duration>) -> String {
+    let overall = Overall::of(fanout);
     if let Some(left) = draining {
-        return super::draining::sentence(metrics.ledger.in_flight + metrics.queue_size as u64, left);
+        return super::draining::sentence(overall.left(), left);
     }
-    let delivered = format!("{} delivered, {} queued", count(metrics.events_sent), count(metrics.queue_size as u64));
-    match forwarder.health().error_message {
+    let delivered = format!("{} delivered, {} queued", count(overall.delivered()), count(overall.queued()));
+    match overall.complaint() {
         Some(reason) => format!("{delivered}; {reason}").replace('\n', " "),
         None => delivered,
     }

@@ -33,7 +33,7 @@ use super::timing::Timings;
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, OpenError, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
-use crate::policy::{BreakerConfig, Overflow, RetryConfig, RetryPolicy, Sampling};
+use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, RetryPolicy, Sampling};
 use crate::siem::Siem;
 
 /// A batcher's sleep for each slot of its ring: a burst at 10 million events a second fills no more than the ring.
@@ -119,6 +119,12 @@ impl Builder {
     /// Which part of the events is kept.
     pub fn sampling(mut self, sampling: Sampling) -> Self {
         self.config.sampling = sampling;
+        self
+    }
+
+    /// Which events are meant for this destination.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.config.filter = filter;
         self
     }
 
@@ -392,7 +398,7 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
             pipeline: Arc::clone(pipeline),
             bytes: Arc::clone(&bytes),
             event_bytes_max: config.batch.event_bytes_max,
-            admission: Admission::new(config.overflow, config.sampling, slots),
+            admission: Admission::new(config, slots),
             block: if let Overflow::Block { timeout } = config.overflow { Some(timeout) } else { None },
             started_in: ForkGuard::new(),
             enabled: config.enabled,

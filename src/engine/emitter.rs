@@ -13,12 +13,13 @@ use crossbeam_utils::{Backoff, CachePadded};
 use super::pipeline::Pipeline;
 use super::refused::Refused;
 use super::ring::Ring;
+use super::settings::SiemConfig;
 use super::timing::{Timings, is_unmeasured};
-#[cfg(feature = "cli")]
-use crate::event::TextBuffer;
 use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, Timestamp, now};
-use crate::policy::{Overflow, Sampler, Sampling, Shed};
+use crate::ledger::RefusedReason;
+use crate::policy::{Filter, Overflow, Sampler, Shed};
 
+const BLOCKED_PAUSE_MIN: Duration = Duration::from_micros(50);
 /// The longest pause of a caller that blocks by choice: short against any timeout, long against the cost of a poll.
 const BLOCKED_PAUSE_MAX: Duration = Duration::from_millis(1);
 
@@ -52,7 +53,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// All that is usual is asked first, of the event where it lies, so that it is moved once: into its slot.
     #[inline]
-    fn push(&self, event: AuditEvent) -> Result<(), Refused> {
+    pub(super) fn push(&self, event: AuditEvent) -> Result<(), Refused> {
         let usual = event.text.capacity() <= Pool::BUFFER_BYTES && event.text.len() <= self.event_bytes_max;
         // A worker's events are never among the unmeasured.
         if !is_unmeasured() || !usual || self.started_in.has_forked() {
@@ -68,8 +69,8 @@ impl Gate {
     /// again for the ring costs every event 5 ns, where no policy is set as well.
     #[inline(never)]
     fn push_if_admitted(&self, admission: &Admission, event: AuditEvent) -> Result<(), Refused> {
-        if admission.samples_out(&event) {
-            return Err(Refused::Sampled(event));
+        if let Some(reason) = admission.unwanted(&event) {
+            return Err(Refused::new(reason, event));
         }
         if admission.sheds(event.severity, &self.ring) {
             return Err(self.no_room_for(event));
@@ -91,8 +92,8 @@ impl Gate {
             return Err(Refused::Forked(event));
         }
         let admission = self.admission.as_ref();
-        if admission.is_some_and(|admission| admission.samples_out(&event)) {
-            return Err(Refused::Sampled(event));
+        if let Some(reason) = admission.and_then(|admission| admission.unwanted(&event)) {
+            return Err(Refused::new(reason, event));
         }
         let capacity = event.text.capacity();
         if event.text.len() > self.event_bytes_max {
@@ -134,19 +135,39 @@ impl Gate {
         }
     }
 
+    /// Why the configuration keeps an event away from this destination; `None` where it is wanted.
+    #[inline]
+    pub(super) fn unwanted(&self, event: &AuditEvent) -> Option<RefusedReason> {
+        if !self.enabled {
+            return Some(RefusedReason::Disabled);
+        }
+        self.admission.as_ref().and_then(|admission| admission.unwanted(event))
+    }
+
+    /// Counts the refusal of an event so severe.
+    pub(super) fn count(&self, reason: RefusedReason, severity: Severity) {
+        self.pipeline.books.refuse(reason, severity, Timestamp::now);
+    }
+
     /// The true reason of a refusal, counted. Cold: whoever is refused has time.
     #[cold]
     fn refuse(&self, refused: Refused) -> Refused {
-        let refused = match refused {
-            refused if !self.enabled => Refused::Disabled(refused.into_event()),
+        let reason = self.book(refused.reason(), refused.event().severity());
+        Refused::new(reason, refused.into_event())
+    }
+
+    /// Counts the refusal of an event so severe; returns the true reason.
+    pub(super) fn book(&self, reason: RefusedReason, severity: Severity) -> RefusedReason {
+        let reason = match reason {
+            _ if !self.enabled => RefusedReason::Disabled,
             // A child's ring is full for ever: nobody empties it there.
-            Refused::Full(event) | Refused::Shed(event) if self.started_in.is_elsewhere() => Refused::Forked(event),
+            reason if reason.passes() && self.started_in.is_elsewhere() => RefusedReason::Forked,
             // Closed meanwhile: the last gap may have been told, and this one would be in none.
-            Refused::Full(event) | Refused::Shed(event) if self.ring.is_closed() => Refused::Closed(event),
+            reason if reason.passes() && self.ring.is_closed() => RefusedReason::Closed,
             other => other,
         };
-        self.pipeline.books.refuse(refused.reason(), refused.event().severity(), Timestamp::now);
-        refused
+        self.count(reason, severity);
+        reason
     }
 
     /// Gives back what an event held, once it is encoded.
@@ -163,6 +184,8 @@ impl Gate {
 /// What is asked of an event besides room, where anything is.
 #[derive(Debug)]
 pub(crate) struct Admission {
+    /// `None` where every event passes.
+    filter: Option<Filter>,
     sampler: Sampler,
     shed: Option<Shed>,
     /// By severity: as many events in the ring leave no room for one. The largest number where all of it is theirs.
@@ -171,18 +194,24 @@ pub(crate) struct Admission {
 
 impl Admission {
     /// `None` where nothing is asked, so that the usual path has one branch, and nothing to do on it.
-    pub(crate) fn new(overflow: Overflow, sampling: Sampling, slots: usize) -> Option<Self> {
-        let shed = if let Overflow::ShedBySeverity(shed) = overflow { Some(shed) } else { None };
-        if shed.is_none() && sampling.keeps_all() {
+    pub(crate) fn new(config: &SiemConfig, slots: usize) -> Option<Self> {
+        let SiemConfig { overflow, sampling, filter, .. } = config;
+        let shed = if let Overflow::ShedBySeverity(shed) = overflow { Some(*shed) } else { None };
+        if shed.is_none() && sampling.keeps_all() && filter.takes_all() {
             return None;
         }
+        let filter = Some(filter.clone()).filter(|filter| !filter.takes_all());
         let limit = |severity| shed.and_then(|shed| shed.limit(severity, slots)).unwrap_or(usize::MAX);
-        Some(Self { sampler: Sampler::new(sampling), shed, slots: Severity::ALL.map(limit) })
+        Some(Self { filter, sampler: Sampler::new(*sampling), shed, slots: Severity::ALL.map(limit) })
     }
 
+    /// Why it is not asked for, if it is not: by the filter, or by sampling what the filter lets pass.
     #[inline]
-    fn samples_out(&self, event: &AuditEvent) -> bool {
-        !self.sampler.keeps(event.id, event.severity)
+    fn unwanted(&self, event: &AuditEvent) -> Option<RefusedReason> {
+        if self.filter.as_ref().is_some_and(|filter| !filter.takes(event)) {
+            return Some(RefusedReason::Filtered);
+        }
+        (!self.sampler.keeps(event.id, event.severity)).then_some(RefusedReason::Sampled)
     }
 
     #[inline]
@@ -226,6 +255,27 @@ impl QueueBytes {
     }
 }
 
+/// Between two looks for room of a caller that blocks: it spins, yields, then sleeps, each time longer.
+pub(super) struct Pause {
+    backoff: Backoff,
+    sleep: Duration,
+}
+
+impl Pause {
+    pub(super) fn new() -> Self {
+        Self { backoff: Backoff::new(), sleep: BLOCKED_PAUSE_MIN }
+    }
+
+    pub(super) fn take(&mut self) {
+        if self.backoff.is_completed() {
+            std::thread::sleep(self.sleep);
+            self.sleep = (self.sleep * 2).min(BLOCKED_PAUSE_MAX);
+        } else {
+            self.backoff.snooze();
+        }
+    }
+}
+
 /// Where a service hands in its events.
 ///
 /// `Send`, `Sync` and cheap to clone: share one in an `Arc`, or clone one for each thread. An emitter outlives its
@@ -264,20 +314,18 @@ impl Emitter {
             .map_err(|refused| self.gate.refuse(refused))
     }
 
-    /// Hands in an event, and waits for room while the caller wishes. Of what is refused only the sampled is counted: the
-    /// callers are those of the program, who try the others again or write down what they keep.
+    /// Hands in an event, and waits for room while the caller wishes. Of what is refused only what the configuration keeps
+    /// away is counted: the callers are those of the program, who try the others again or write down what they keep.
     #[cfg(feature = "cli")]
     pub(crate) fn send_while(&self, event: AuditEvent, wait: impl Fn() -> bool) -> Result<(), Refused> {
         self.push_while(event, wait).map_err(|refused| match refused {
-            sampled @ Refused::Sampled(_) => self.gate.refuse(sampled),
+            unwanted @ (Refused::Sampled(_) | Refused::Filtered(_)) => self.gate.refuse(unwanted),
             other => other,
         })
     }
 
     fn push_while(&self, event: AuditEvent, wait: impl Fn() -> bool) -> Result<(), Refused> {
-        let backoff = Backoff::new();
-        let mut pause = Duration::from_micros(50);
-        let mut event = event;
+        let (mut pause, mut event) = (Pause::new(), event);
         loop {
             match self.gate.push(event) {
                 Err(Refused::Full(back) | Refused::Shed(back)) if wait() && !self.gate.started_in.is_elsewhere() => {
@@ -285,19 +333,8 @@ impl Emitter {
                 }
                 other => return other,
             }
-            if backoff.is_completed() {
-                std::thread::sleep(pause);
-                pause = (pause * 2).min(BLOCKED_PAUSE_MAX);
-            } else {
-                backoff.snooze();
-            }
+            pause.take();
         }
-    }
-
-    /// An empty buffer with room for so many bytes, from the pool where it has such, for an event that is built elsewhere.
-    #[cfg(feature = "cli")]
-    pub(crate) fn buffer_of(&self, bytes: usize) -> TextBuffer {
-        if bytes > Pool::BUFFER_BYTES { TextBuffer::with_capacity(bytes) } else { self.gate.pool.take() }
     }
 
     /// Begins an event in a pooled buffer, created now; [`EventBuilder::try_send`] hands it in.

@@ -116,6 +116,11 @@ impl Forwarder {
         !senders_end && !self.batchers.iter().any(|worker| worker.has_ended_by(now))
     }
 
+    /// The pipeline's name; see [`Builder::name`](crate::Builder::name).
+    pub fn name(&self) -> &str {
+        &self.pipeline.origin.pipeline
+    }
+
     /// The configuration that it runs with.
     pub fn config(&self) -> &SiemConfig {
         &self.config
@@ -132,7 +137,7 @@ impl Forwarder {
     pub fn drain(&self, timeout: Duration) -> Report {
         if self.started_in.is_elsewhere() {
             // Even a lock may be held for ever here, by a thread that was not forked along.
-            return Report::of_nothing();
+            return Report::of_nothing(self.name());
         }
         let begun = Instant::now();
         let mut report = self.report.try_lock_for(timeout).unwrap_or_else(|| {
@@ -154,7 +159,10 @@ impl Forwarder {
         let dead_letter = self.pipeline.dead_letter.as_ref().map(|dead_letter| dead_letter.path().to_owned());
         let ledger = metrics.ledger.clone();
         let elapsed = begun.elapsed();
-        report.insert(Report { ledger, metrics, elapsed, deadline_reached, dead_letter, threads_left }).clone()
+        let pipeline = self.name().to_owned();
+        report
+            .insert(Report { pipeline, ledger, metrics, elapsed, deadline_reached, dead_letter, threads_left })
+            .clone()
     }
 
     /// Ends now: what is not delivered goes to the dead letter. The original's `stop(flush=False)`.

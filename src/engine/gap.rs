@@ -48,15 +48,15 @@ impl GapWatch {
             return None;
         }
         self.due.store(now.saturating_add(QUIET_NANOS), Ordering::Relaxed);
-        let counts = watched.look(now, pipeline.books.gap_counts())?;
-        Some(watched.gap(counts, pipeline))
+        let counts = watched.look(now, &pipeline.books.gap_counts())?;
+        Some(watched.gap(&counts, pipeline))
     }
 
     /// The gap that is left to be told at the end, if any.
     pub(crate) fn last_look(&self, pipeline: &Pipeline) -> Option<Gap> {
         let mut watched = self.watched.lock();
-        let counts = watched.tell(0, pipeline.books.gap_counts())?;
-        Some(watched.gap(counts, pipeline))
+        let counts = watched.tell(0, &pipeline.books.gap_counts())?;
+        Some(watched.gap(&counts, pipeline))
     }
 
     /// Logs what is refused at the moment: for a batcher that waits for a sender and cannot tell it in band.
@@ -83,10 +83,10 @@ struct Watched {
 
 impl Watched {
     /// What is to be told now. Called at least [`QUIET_NANOS`] apart.
-    fn look(&mut self, now: u64, counts: RefusedCounts) -> Option<RefusedCounts> {
-        let is_quiet = counts == self.seen;
-        self.seen = counts;
-        if counts == self.told {
+    fn look(&mut self, now: u64, counts: &RefusedCounts) -> Option<RefusedCounts> {
+        let is_quiet = *counts == self.seen;
+        self.seen = *counts;
+        if *counts == self.told {
             self.since = None;
             return None;
         }
@@ -99,22 +99,22 @@ impl Watched {
     }
 
     /// What was not told yet, and is from now on.
-    fn tell(&mut self, now: u64, counts: RefusedCounts) -> Option<RefusedCounts> {
+    fn tell(&mut self, now: u64, counts: &RefusedCounts) -> Option<RefusedCounts> {
         let untold = counts.since(&self.told);
-        self.told = counts;
+        self.told = *counts;
         self.since = None;
         self.told_at = Some(now);
         (untold.total() > 0).then_some(untold)
     }
 
-    fn gap(&mut self, counts: RefusedCounts, pipeline: &Pipeline) -> Gap {
+    fn gap(&mut self, counts: &RefusedCounts, pipeline: &Pipeline) -> Gap {
         // A refusal can be counted here although its time was taken with the gap before, which had seen it coming.
         let (first, last) = pipeline.books.take_gap_times().unwrap_or_else(|| {
             let ended = self.ended.unwrap_or_else(Timestamp::now);
             (ended, ended)
         });
         self.ended = Some(last);
-        Gap { first, last, counts, since_start: self.told.total() }
+        Gap { first, last, counts: *counts, since_start: self.told.total() }
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     fn totals(looks: &[(u64, u64)]) -> Vec<Option<u64>> {
         let mut watched = Watched::default();
-        looks.iter().map(|(now, count)| watched.look(*now, full(*count)).map(|told| told.total())).collect()
+        looks.iter().map(|(now, count)| watched.look(*now, &full(*count)).map(|told| told.total())).collect()
     }
 
     #[test]
@@ -255,18 +255,18 @@ mod tests {
                 now += pause;
                 let severity = Severity::ALL[severity];
                 counts.add(RefusedReason::Shed, severity, refused);
-                if let Some(more) = watched.look(now, counts) {
+                if let Some(more) = watched.look(now, &counts) {
                     prop_assert!(told_at.is_none_or(|at| now - at >= TOLD_EVERY_NANOS));
                     prop_assert!(more.total() > 0);
                     more.iter().for_each(|(reason, severity, count)| told.add(reason, severity, count));
                     told_at = Some(now);
                 }
             }
-            if let Some(more) = watched.tell(now, counts) {
+            if let Some(more) = watched.tell(now, &counts) {
                 more.iter().for_each(|(reason, severity, count)| told.add(reason, severity, count));
             }
             prop_assert_eq!(told, counts);
-            prop_assert!(watched.tell(now, counts).is_none());
+            prop_assert!(watched.tell(now, &counts).is_none());
         }
     }
 }

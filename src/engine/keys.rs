@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig, Pin, SiemConfig};
-use crate::policy::{BreakerConfig, Overflow, RetryConfig, Sampling};
+use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, Sampling};
 use crate::table::{Key, Problems, Section, Table, TableOrWord};
 
 /// Cores are numbered from 0; no machine has more.
@@ -12,11 +12,12 @@ const DAY_SECONDS: f64 = 86_400.0;
 
 impl SiemConfig {
     /// All that the engine reads, in the order in which a reader may care.
-    pub(crate) const KEYS: [Section; 10] = [
+    pub(crate) const KEYS: [Section; 11] = [
         DEAD_LETTER,
         BATCHES,
         QUEUE,
         Overflow::KEYS,
+        Filter::KEYS,
         Sampling::KEYS,
         RetryConfig::KEYS,
         BreakerConfig::KEYS,
@@ -135,6 +136,7 @@ impl SiemConfig {
             enabled: table.take_bool("enabled", problems).unwrap_or(default.enabled),
             batch,
             overflow: Overflow::read(table, problems),
+            filter: Filter::read(table, problems),
             sampling: Sampling::read(table, problems),
             retry: RetryConfig::read(table, problems),
             breaker: BreakerConfig::read(table, problems),

@@ -2,7 +2,7 @@
 //!
 //! Read it in this order: `ring` and `emitter` (the caller's side), `batcher` and `gap`, `parcel` and `outcome` (a batch
 //! on its way, and what becomes of it), `held` and `sender` (who sends it), `monitor`, `forwarder` (who owns the threads
-//! and drains them); `timing` and `exposed` (what is measured, and shown); `resender` and `witness` (a replay: what was encoded before, sent again).
+//! and drains them) and `fanout` (several of them); `timing` and `exposed` (what is measured, and shown); `resender` and `witness` (a replay: what was encoded before, sent again).
 
 mod batcher;
 mod builder;
@@ -10,6 +10,7 @@ mod cores;
 mod destination;
 mod emitter;
 mod exposed;
+pub mod fanout;
 mod forwarder;
 mod gap;
 mod held;
@@ -38,6 +39,9 @@ mod witness;
 
 pub use builder::Builder;
 pub use emitter::Emitter;
+#[cfg(feature = "cli")]
+pub(crate) use fanout::DESTINATIONS_MAX;
+pub use fanout::Fanout;
 pub use forwarder::Forwarder;
 #[cfg(feature = "cli")]
 pub(crate) use memory::Share;

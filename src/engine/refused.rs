@@ -24,6 +24,9 @@ pub enum Refused {
     /// `sampling` keeps only a part of such events, and this one's id is not among them: nothing is wrong.
     #[error("the event is not among those that sampling keeps")]
     Sampled(AuditEvent),
+    /// `filter` keeps such events away from this destination: nothing is wrong.
+    #[error("the filter keeps the event away")]
+    Filtered(AuditEvent),
     /// The event is larger than `event_bytes_max`.
     #[error("the event is too large")]
     TooLarge(AuditEvent),
@@ -36,6 +39,20 @@ pub enum Refused {
 }
 
 impl Refused {
+    pub(super) fn new(reason: RefusedReason, event: AuditEvent) -> Self {
+        match reason {
+            RefusedReason::Full => Self::Full(event),
+            RefusedReason::Closed => Self::Closed(event),
+            RefusedReason::Forked => Self::Forked(event),
+            RefusedReason::Shed => Self::Shed(event),
+            RefusedReason::Sampled => Self::Sampled(event),
+            RefusedReason::Filtered => Self::Filtered(event),
+            RefusedReason::TooLarge => Self::TooLarge(event),
+            RefusedReason::OwnThread => Self::OwnThread(event),
+            RefusedReason::Disabled => Self::Disabled(event),
+        }
+    }
+
     /// The event, to be tried again or kept elsewhere.
     pub fn into_event(self) -> AuditEvent {
         match self {
@@ -44,6 +61,7 @@ impl Refused {
             | Self::Forked(event)
             | Self::Shed(event)
             | Self::Sampled(event)
+            | Self::Filtered(event)
             | Self::TooLarge(event)
             | Self::OwnThread(event)
             | Self::Disabled(event) => event,
@@ -58,6 +76,7 @@ impl Refused {
             | Self::Forked(event)
             | Self::Shed(event)
             | Self::Sampled(event)
+            | Self::Filtered(event)
             | Self::TooLarge(event)
             | Self::OwnThread(event)
             | Self::Disabled(event) => event,
@@ -72,6 +91,7 @@ impl Refused {
             Self::Forked(_) => RefusedReason::Forked,
             Self::Shed(_) => RefusedReason::Shed,
             Self::Sampled(_) => RefusedReason::Sampled,
+            Self::Filtered(_) => RefusedReason::Filtered,
             Self::TooLarge(_) => RefusedReason::TooLarge,
             Self::OwnThread(_) => RefusedReason::OwnThread,
             Self::Disabled(_) => RefusedReason::Disabled,

@@ -10,6 +10,8 @@ use crate::ledger::{Ledger, Snapshot};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
+    /// The pipeline's name.
+    pub pipeline: String,
     /// Where every event ended.
     pub ledger: Ledger,
     /// The metrics at the end.
@@ -26,8 +28,9 @@ pub struct Report {
 
 impl Report {
     /// What a forked child has to report: the events are its parent's.
-    pub(super) fn of_nothing() -> Self {
+    pub(super) fn of_nothing(pipeline: &str) -> Self {
         Self {
+            pipeline: pipeline.to_owned(),
             ledger: Ledger::default(),
             metrics: Snapshot::default(),
             elapsed: Duration::ZERO,

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::policy::{BreakerConfig, Overflow, RetryConfig, Sampling};
+use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, Sampling};
 
 /// The most text buffers that are kept for events to come: 4 MB of them.
 pub(super) const POOL_BUFFERS_MAX: usize = 4096;
@@ -87,6 +87,8 @@ pub struct SiemConfig {
     pub batch: BatchConfig,
     /// What happens to an event for which there is no room. Default: it is refused.
     pub overflow: Overflow,
+    /// Which events are meant for this destination. Default: all.
+    pub filter: Filter,
     /// Which part of the events is kept. Default: all.
     pub sampling: Sampling,
     /// How failed batches are sent again.
@@ -115,6 +117,7 @@ impl Default for SiemConfig {
             enabled: true,
             batch: BatchConfig::default(),
             overflow: Overflow::default(),
+            filter: Filter::default(),
             sampling: Sampling::default(),
             retry: RetryConfig::default(),
             breaker: BreakerConfig::default(),
@@ -182,7 +185,8 @@ impl SiemConfig {
         }
         let Sampling { low, medium, high, .. } = self.sampling;
         let parts = format_args!("{{ low = {low}, medium = {medium}, high = {high} }}");
-        check("sampling", parts, self.sampling.is_in_range(), "each 0 to 1")
+        check("sampling", parts, self.sampling.is_in_range(), "each 0 to 1")?;
+        check("filter", "a list without entries", self.filter.is_in_range(), "lists with one entry or more")
     }
 }
 

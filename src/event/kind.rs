@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::AuditEvent;
+
 /// The longest name of a custom event type, in bytes.
 const CUSTOM_BYTES_MAX: usize = 64;
 
@@ -129,6 +131,44 @@ impl TypeCode {
     /// The name of a known type; `None` for a custom one.
     pub(crate) fn known_name(self) -> Option<&'static str> {
         EventType::KNOWN.get(usize::from(self.0)).map(EventType::name)
+    }
+}
+
+/// Names of event types, known and custom.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct TypeSet {
+    /// A bit for each known type, by its code.
+    known: u32,
+    custom: Vec<Box<str>>,
+}
+
+const _: () = assert!(EventType::KNOWN.len() <= u32::BITS as usize);
+
+impl TypeSet {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known == 0 && self.custom.is_empty()
+    }
+
+    /// Whether the event's type is among them.
+    #[inline]
+    pub(crate) fn holds(&self, event: &AuditEvent) -> bool {
+        match 1u32.checked_shl(u32::from(event.event_type.0)) {
+            Some(bit) => self.known & bit != 0,
+            None => !self.custom.is_empty() && self.custom.iter().any(|name| **name == *event.event_type().name()),
+        }
+    }
+}
+
+impl<'a> FromIterator<EventType<'a>> for TypeSet {
+    fn from_iter<T: IntoIterator<Item = EventType<'a>>>(types: T) -> Self {
+        let mut set = Self::default();
+        for event_type in types {
+            match 1u32.checked_shl(u32::from(TypeCode::of(event_type).0)) {
+                Some(bit) => set.known |= bit,
+                None => set.custom.push(event_type.name().into()),
+            }
+        }
+        set
     }
 }
 

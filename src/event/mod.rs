@@ -30,6 +30,7 @@ pub(crate) use details::write_members;
 pub(crate) use escape::{write_float, write_text};
 pub(crate) use fork::ForkGuard;
 pub(crate) use id::random_unit;
+pub(crate) use kind::TypeSet;
 pub(crate) use pool::Pool;
 #[cfg(feature = "cli")]
 pub(crate) use serde::{DETAILS_DEPTH_MAX, EventSeed, repeated, too_deep};
@@ -149,6 +150,12 @@ impl AuditEvent {
         let mut out = Vec::new();
         let written = details::write_object(&self.text, &mut out);
         if written { String::from_utf8(out).ok() } else { None }
+    }
+
+    /// The same event with this text.
+    pub(crate) fn with_text(&self, text: TextBuffer) -> Self {
+        let Self { id, timestamp, created, event_type, severity, .. } = *self;
+        Self { id, timestamp, created, text, event_type, severity }
     }
 
     /// The size of the event's text in bytes: what `event_bytes_max` limits.

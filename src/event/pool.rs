@@ -26,6 +26,17 @@ impl Pool {
         self.0.pop().unwrap_or_else(|| TextBuffer::with_capacity(Self::BUFFER_BYTES))
     }
 
+    /// A copy of this text in a buffer of the pool; one that is too large for them has memory of its own.
+    #[inline]
+    pub(crate) fn copy_of(&self, text: &TextBuffer) -> TextBuffer {
+        if text.len() > Self::BUFFER_BYTES {
+            return text.clone();
+        }
+        let mut copy = self.take();
+        copy.refill(text);
+        copy
+    }
+
     #[inline]
     pub(crate) fn give_back(&self, mut buffer: TextBuffer) {
         if buffer.capacity() == Self::BUFFER_BYTES {
@@ -62,6 +73,19 @@ mod tests {
         assert!(pool.0.is_empty());
         pool.give_back(TextBuffer::with_capacity(Pool::BUFFER_BYTES));
         assert_eq!(pool.0.len(), 1);
+    }
+
+    #[test]
+    fn a_copy_is_made_in_a_pooled_buffer_unless_it_is_too_large_for_one() {
+        let pool = Pool::filled(2);
+        let mut text = TextBuffer::with_capacity(16);
+        text.push(Field::UserId, "somebody");
+        let copy = pool.copy_of(&text);
+        assert_eq!((copy.field(Field::UserId), copy.capacity()), (Some("somebody"), Pool::BUFFER_BYTES));
+        assert_eq!(pool.0.len(), 1);
+        text.push(Field::UserAgent, &"x".repeat(2000));
+        assert_eq!(pool.copy_of(&text).len(), text.len());
+        assert_eq!(pool.0.len(), 1, "the pool keeps its buffers");
     }
 
     #[test]

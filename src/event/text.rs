@@ -39,6 +39,11 @@ impl TextBuffer {
         Self(Vec::with_capacity(bytes))
     }
 
+    /// Without memory of its own.
+    pub(crate) const fn empty() -> Self {
+        Self(Vec::new())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
@@ -49,6 +54,12 @@ impl TextBuffer {
 
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Becomes a copy of another one, in its own memory where that is large enough.
+    pub(crate) fn refill(&mut self, from: &Self) {
+        self.0.clear();
+        self.0.extend_from_slice(&from.0);
     }
 
     /// Appends a field. Beyond the event limit the text is cut, and the event is too large by then.

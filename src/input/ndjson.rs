@@ -34,6 +34,14 @@ pub enum Unreadable {
     /// The line was read, but the program ended before there was room for it.
     #[error("read, but not accepted before the end; forward it again")]
     NotAccepted,
+    /// Of several destinations some have the event, and others do not.
+    #[error("not at {lacking}, but at the other destinations: {reason}")]
+    NotEverywhere {
+        /// Why not there.
+        reason: Box<Self>,
+        /// The names of those that lack it, with commas between them.
+        lacking: String,
+    },
     /// The line is no text.
     #[error("not UTF-8 from byte {byte} on")]
     NotUtf8 {

@@ -78,6 +78,8 @@ reasons! {
         Shed = "shed",
         /// The configuration keeps only a part of such events, and this one's id is not among them.
         Sampled = "sampled",
+        /// The configuration keeps such events away from this destination.
+        Filtered = "filtered",
         /// The event is larger than `event_bytes_max`.
         TooLarge = "too_large",
         /// The caller is a thread of the forwarder itself.
@@ -89,10 +91,15 @@ reasons! {
 
 impl RefusedReason {
     /// Whether an event that was refused for this reason is missing in the SIEM's stream by nobody's wish, so that the
-    /// stream says so. Not where somebody wanted it (sampled, disabled), where the stream has ended (closed) or is
+    /// stream says so. Not where somebody wanted it (sampled, filtered, disabled), where the stream has ended (closed) or is
     /// another process's (forked), nor where telling would feed itself (own thread).
     pub(crate) fn leaves_gap(self) -> bool {
         matches!(self, Self::Full | Self::Shed | Self::TooLarge)
+    }
+
+    /// Whether there may be room a moment later.
+    pub(crate) fn passes(self) -> bool {
+        matches!(self, Self::Full | Self::Shed)
     }
 }
 

@@ -8,6 +8,7 @@ mod execute;
 #[cfg(test)]
 mod execute_tests;
 mod failure_rate;
+mod filter;
 mod overflow;
 mod retry;
 mod retry_config;
@@ -17,6 +18,7 @@ pub(crate) use blame::{Circumstances, Step, cut_budget, step};
 pub use breaker::{BreakerConfig, BreakerState, BreakerStatus, CircuitBreaker, Permit};
 pub use execute::{Attempt, Failure, GaveUp, GaveUpReason};
 pub(crate) use failure_rate::FailureRate;
+pub use filter::Filter;
 pub use overflow::{Overflow, Shed};
 pub use retry::RetryPolicy;
 pub use retry_config::{Jitter, RetryConfig};

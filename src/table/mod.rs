@@ -34,6 +34,13 @@ const LISTED_MAX: usize = 12;
 /// Where something stands in the file, in bytes.
 pub(crate) type Span = Range<usize>;
 
+/// The place of a value, and its path.
+#[derive(Debug, Clone)]
+pub(crate) struct Spot {
+    span: Span,
+    path: String,
+}
+
 /// A table, taken out key by key: every `take_…` answers `None` where the key is absent, and also where it is wrong,
 /// having recorded the problem.
 #[derive(Debug)]
@@ -117,6 +124,13 @@ impl<'t> Table<'t> {
         let entry = self.entries.iter().find(|entry| entry.key == key);
         let span = entry.map_or(&self.span, |entry| &entry.value_span);
         problems.push(span.clone(), &self.path_of(key), what, help);
+    }
+
+    /// Where a key's value stands, for a problem that is only found later.
+    pub(crate) fn spot(&self, key: &str) -> Spot {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        let span = entry.map_or(&self.span, |entry| &entry.value_span);
+        Spot { span: span.clone(), path: self.path_of(key) }
     }
 
     /// Records a problem of the table as a whole.

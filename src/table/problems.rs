@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-use super::{Paint, Span};
+use super::{Paint, Span, Spot};
 
 /// More problems than these help nobody.
 const SHOWN_MAX: usize = 50;
@@ -148,6 +148,11 @@ impl Problems {
     /// Records a problem: the path of the key, what is wrong, and what to do.
     pub(crate) fn push(&mut self, span: Span, key: &str, what: &str, help: &str) {
         self.record(span, key, what, help, Excerpt::Open);
+    }
+
+    /// The same of a value that was taken before.
+    pub(crate) fn push_at(&mut self, spot: &Spot, what: &str, help: &str) {
+        self.push(spot.span.clone(), &spot.path, what, help);
     }
 
     /// The same, of a value that must not be shown.

@@ -122,9 +122,9 @@ fn keys() -> Vec<(&'static str, Mistake)> {
         ("table_siem_holds_a_key", of("[siem]\ntype = \"splunk\"\n")),
         ("table_siem_is_a_list", of("[[siem]]\ntype = \"splunk\"\n")),
         (
-            "pipeline_second",
+            "pipelines_share_a_dead_letter",
             With(
-                "[siem.second]\ntype = \"splunk\"\nurl = \"https://b\"\ntoken = { file = \"token\" }\ndead_letter = \"none\"",
+                "[siem.second]\ntype = \"splunk\"\nurl = \"https://b\"\ntoken = { file = \"token\" }\ndead_letter = { path = \"./dead.ndjson\" }",
             ),
         ),
         ("pipeline_empty", of("[siem.splunk]\n")),
@@ -192,6 +192,11 @@ fn values() -> Vec<(&'static str, Mistake)> {
         ("contradiction_more_batchers_than_slots", With("batchers = 8\nmax_queue_size = 4")),
         ("contradiction_connect_longer_than_all", With("timeout_seconds = 1\nconnect_timeout_seconds = 5")),
         ("contradiction_one_file_for_two", Instead("{ path = \"./rejected.ndjson\" }", LETTER)),
+        ("filter_misspelt_key", With("filter = { severity = \"high\", event_type = [\"user_login\"] }")),
+        ("filter_severity_unknown", With("filter = { severity_min = \"hihg\" }")),
+        ("filter_lists_nothing", With("filter = { event_types = [], decisions = [] }")),
+        ("filter_lists_what_is_none", With("filter = { event_types = [\"\"], decisions = [7] }")),
+        ("filter_is_a_text", With("filter = \"high\"")),
         ("critical_is_never_sampled", With("sampling = { critical = 0.5 }")),
         ("critical_is_never_shed", With("overflow = \"shed_by_severity\"\nshed = { critical = 0.5 }")),
     ]

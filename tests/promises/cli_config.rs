@@ -196,14 +196,21 @@ fn a_token_is_never_echoed_however_it_was_written_down() {
 }
 
 #[test]
-fn two_pipelines_and_none_that_is_enabled_are_told() {
+fn one_dead_letter_of_two_pipelines_is_told_at_both() {
     let second = GOOD.split_once("[siem.splunk]").unwrap().1;
     let told = Folder::new(&format!("{GOOD}\n[siem.second]{second}")).refused(&[]);
-    for expected in ["siem.toml:3: siem.splunk: one of several pipelines", "siem.toml:9: siem.second: one of several"] {
+    for expected in [
+        "siem.toml:7: siem.splunk.dead_letter: is the dead letter of siem.second as well",
+        "siem.toml:13: siem.second.dead_letter: is the dead letter of siem.splunk as well",
+    ] {
         assert!(told.contains(expected), "{told}");
     }
+}
+
+#[test]
+fn none_that_is_enabled_is_told() {
     let told = Folder::new(&GOOD.replace("type =", "enabled = false\ntype =")).refused(&[]);
-    assert!(told.contains("splunk") && told.contains("enabled = false"), "{told}");
+    assert!(told.contains("the pipeline splunk has enabled = false"), "{told}");
 }
 
 #[test]

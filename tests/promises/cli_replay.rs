@@ -322,7 +322,7 @@ fn records_for_another_destination_are_refused_with_the_reason() {
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{ran:?}");
     for words in [
         "2 records are meant for splunk https://old.example:8088 index audit, of the pipeline splunk",
-        &format!("the configuration sends to splunk {}", receiver.url()),
+        &format!("the pipeline splunk sends to splunk {}", receiver.url()),
         "--formerly 'https://old.example:8088 index audit'",
     ] {
         assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);

@@ -70,7 +70,8 @@ fn the_json_is_one_object_with_the_keys_that_scripts_hold_on_to() {
         assert_eq!(report[key], value, "{key}: {report}");
     }
     for ledger in [&report, &report["pipelines"]["splunk"]] {
-        for reason in ["full", "closed", "forked", "shed", "sampled", "too_large", "own_thread", "disabled"] {
+        for reason in ["full", "closed", "forked", "shed", "sampled", "filtered", "too_large", "own_thread", "disabled"]
+        {
             assert!(ledger["refused"][reason].is_u64(), "refused {reason}: {ledger}");
         }
         for reason in ["no_dead_letter", "dead_letter_full", "abandoned", "bug"] {

@@ -49,6 +49,7 @@ mod cli_dead_letter;
 mod cli_demo;
 #[cfg(feature = "cli")]
 mod cli_elastic;
+mod cli_fanout;
 #[cfg(feature = "cli")]
 mod cli_files;
 #[cfg(feature = "cli")]
@@ -94,6 +95,7 @@ mod every_fault_and_drain;
 mod examples_deploy;
 #[cfg(feature = "cli")]
 mod examples_map;
+mod fanout_destinations;
 #[cfg(feature = "cli")]
 mod file_destination;
 mod forwarders_do_not_know_each_other;

@@ -1,4 +1,4 @@
-//! `check`: what a configuration says, and whether its destination would take events. Nothing is sent unless asked for.
+//! `check`: what a configuration says, and whether its destinations would take events. Nothing is sent unless asked for.
 
 mod expiry;
 mod report;
@@ -15,7 +15,7 @@ use super::{exit_code, print};
 use crate::config::ConfigError;
 use crate::table::Paint;
 
-use report::{Report, mistakes};
+use report::{Pipeline, Report, mistakes};
 use trip::Trip;
 
 #[derive(Debug, Args)]
@@ -58,28 +58,33 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         Err(error) if arguments.json => return tell_wrong(&Report::wrong(&file, Vec::new(), Some(error.to_string()))),
         Err(error) => return Err(error.into()),
     };
-    let mut report = Report::right(&file, &config.pipeline);
+    let mut report = Report::right(&file);
     // Each line as soon as it is known: a destination that does not answer takes its time.
     let say = |text: String| if arguments.json { Ok(()) } else { print(&text) };
-    say(report::headline(&file, &config.pipeline, paint))?;
-    let trip = Trip::new(config.pipeline);
-    if let Err(complaint) = trip.prepare() {
-        say(format!("{} {complaint}\n", paint.red("error:")))?;
-        if arguments.json {
-            return tell_wrong(&Report::wrong(&file, Vec::new(), Some(complaint)));
+    say(report::right(&file, paint))?;
+    for config in config.pipelines {
+        let mut pipeline = Pipeline::new(&config);
+        say(pipeline.headline(paint))?;
+        let trip = Trip::new(config);
+        if let Err(complaint) = trip.prepare() {
+            say(format!("{} {complaint}\n", paint.red("error:")))?;
+            if arguments.json {
+                return tell_wrong(&Report::wrong(&file, Vec::new(), Some(complaint)));
+            }
+            return Ok(ExitCode::from(2));
         }
-        return Ok(ExitCode::from(2));
+        if !arguments.offline {
+            trip.go(arguments.send, |step| {
+                say(step.to_text(paint))?;
+                pipeline.add(step);
+                Ok(())
+            })?;
+        }
+        let shares = trip.memory();
+        say(report::memory(&shares, paint))?;
+        pipeline.set_memory(&shares);
+        report.add(pipeline);
     }
-    if !arguments.offline {
-        trip.go(arguments.send, |step| {
-            say(step.to_text(paint))?;
-            report.add(step);
-            Ok(())
-        })?;
-    }
-    let shares = trip.memory();
-    say(report::memory(&shares, paint))?;
-    report.set_memory(&shares);
     if arguments.json {
         print(&format!("{}\n", report.to_json()))?;
     }

@@ -15,11 +15,12 @@ pub(super) struct Report {
     mistakes: Vec<Value>,
     /// Why the file could not even be read, or not be started with.
     error: Option<String>,
-    pipeline: Option<Pipeline>,
+    pipelines: Vec<Pipeline>,
 }
 
+/// What was found of one pipeline.
 #[derive(Debug)]
-struct Pipeline {
+pub(super) struct Pipeline {
     name: String,
     is_enabled: bool,
     siem_type: &'static str,
@@ -32,46 +33,26 @@ struct Pipeline {
 impl Report {
     /// Of a file that cannot be used.
     pub(super) fn wrong(file: &str, mistakes: Vec<Value>, error: Option<String>) -> Self {
-        Self { file: file.to_owned(), mistakes, error, pipeline: None }
+        Self { file: file.to_owned(), mistakes, error, pipelines: Vec::new() }
     }
 
-    /// Of a file without mistakes.
-    pub(super) fn right(file: &str, pipeline: &PipelineConfig) -> Self {
-        let (siem_type, destination) = pipeline.destination.fingerprint();
-        let pipeline = Pipeline {
-            name: pipeline.name.clone(),
-            is_enabled: pipeline.siem.enabled,
-            siem_type,
-            destination,
-            steps: Vec::new(),
-            memory: Vec::new(),
-            memory_bytes_max: 0,
-        };
-        Self { file: file.to_owned(), mistakes: Vec::new(), error: None, pipeline: Some(pipeline) }
+    /// Of a file without mistakes, before anything is known of its pipelines.
+    pub(super) fn right(file: &str) -> Self {
+        Self::wrong(file, Vec::new(), None)
     }
 
-    pub(super) fn add(&mut self, step: Step) {
-        if let Some(pipeline) = &mut self.pipeline {
-            pipeline.steps.push(step);
-        }
-    }
-
-    pub(super) fn set_memory(&mut self, shares: &[Share]) {
-        if let Some(pipeline) = &mut self.pipeline {
-            let share = |share: &Share| json!({"part": share.name, "bytes": share.bytes, "reckoned": share.reckoned});
-            pipeline.memory = shares.iter().map(share).collect();
-            pipeline.memory_bytes_max = total(shares);
-        }
+    pub(super) fn add(&mut self, pipeline: Pipeline) {
+        self.pipelines.push(pipeline);
     }
 
     /// Whether nothing is wrong, warnings aside.
     pub(super) fn is_well(&self) -> bool {
         let failed = |pipeline: &Pipeline| pipeline.steps.iter().any(|step| step.status == Status::Failed);
-        self.mistakes.is_empty() && self.error.is_none() && !self.pipeline.as_ref().is_some_and(failed)
+        self.mistakes.is_empty() && self.error.is_none() && !self.pipelines.iter().any(failed)
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let pipelines: Vec<Value> = self.pipeline.iter().map(Pipeline::to_json).collect();
+        let pipelines: Vec<Value> = self.pipelines.iter().map(Pipeline::to_json).collect();
         json!({
             "file": self.file,
             "ok": self.is_well(),
@@ -83,6 +64,37 @@ impl Report {
 }
 
 impl Pipeline {
+    pub(super) fn new(pipeline: &PipelineConfig) -> Self {
+        let (siem_type, destination) = pipeline.destination.fingerprint();
+        Self {
+            name: pipeline.name.clone(),
+            is_enabled: pipeline.siem.enabled,
+            siem_type,
+            destination,
+            steps: Vec::new(),
+            memory: Vec::new(),
+            memory_bytes_max: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    pub(super) fn set_memory(&mut self, shares: &[Share]) {
+        let share = |share: &Share| json!({"part": share.name, "bytes": share.bytes, "reckoned": share.reckoned});
+        self.memory = shares.iter().map(share).collect();
+        self.memory_bytes_max = total(shares);
+    }
+
+    /// Its name, and where it leads.
+    pub(super) fn headline(&self, paint: Paint) -> String {
+        let Self { siem_type, destination, .. } = self;
+        let disabled = if self.is_enabled { "" } else { " (enabled = false: nothing is forwarded)" };
+        let name = paint.bold(&format!("siem.{}", self.name));
+        format!("\n{name} to {siem_type} {destination}{disabled}\n")
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "name": self.name,
@@ -115,12 +127,9 @@ pub(super) fn wrong(file: &str, problems: &Problems, paint: Paint) -> String {
     format!("{}\n\n{file}: {}\n", problems.to_text(paint), paint.red(&count))
 }
 
-/// A file without, and where it leads.
-pub(super) fn headline(file: &str, pipeline: &PipelineConfig, paint: Paint) -> String {
-    let (siem_type, destination) = pipeline.destination.fingerprint();
-    let disabled = if pipeline.siem.enabled { "" } else { " (enabled = false: nothing is forwarded)" };
-    let name = paint.bold(&format!("siem.{}", pipeline.name));
-    format!("{file}: {}\n\n{name} to {siem_type} {destination}{disabled}\n", paint.green("no mistakes"))
+/// A file without.
+pub(super) fn right(file: &str, paint: Paint) -> String {
+    format!("{file}: {}\n", paint.green("no mistakes"))
 }
 
 /// The most memory, and how it is reckoned.

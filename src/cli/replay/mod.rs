@@ -7,6 +7,7 @@ mod tracker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -21,6 +22,9 @@ use super::signals::Ended;
 use super::survey::{Damaged, survey};
 use super::tally::Tally;
 use super::{exit_code, print, tell};
+use crate::config::PipelineConfig;
+use crate::dead_letter::Record;
+use crate::engine::Builder;
 use outcome::Outcome;
 use resend::Resend;
 use target::{Foreign, Target};
@@ -33,6 +37,9 @@ pub(crate) struct ReplayArguments {
     files: Vec<PathBuf>,
     #[command(flatten)]
     config: ConfigFile,
+    /// The pipeline to send through; where several are configured, the one that the records are of without it
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
     #[command(flatten)]
     selection: Selection,
     /// Count what would be sent, by cause and pipeline; send and rename nothing
@@ -67,17 +74,25 @@ struct Plan {
     /// What is to be sent.
     tally: Tally,
     unselected: u64,
+    /// What cannot be sent there.
     foreign: Foreign,
     damaged: Damaged,
 }
 
+/// A pipeline that may be meant, and what there is to be sent through it.
+struct Candidate {
+    target: Target,
+    builder: Builder,
+    drain_timeout: Duration,
+    tally: Tally,
+    foreign: Foreign,
+    /// Of the tally, those that say its name.
+    named: u64,
+}
+
 pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
-    let config = arguments.config.load()?;
-    let drain_timeout = config.pipeline.siem.drain_timeout;
-    let builder = config.pipeline.builder();
-    let (siem_type, destination) = builder.fingerprint();
-    let target = Target { siem_type, destination, formerly: arguments.formerly.clone() };
-    let plan = Plan::of(arguments, &target)?;
+    let candidates = candidates(arguments)?;
+    let (plan, Candidate { target, builder, drain_timeout, .. }) = Plan::of(arguments, candidates)?;
     if arguments.dry_run {
         return plan.show(arguments, &target);
     }
@@ -99,22 +114,86 @@ pub(crate) fn replay(arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
     Ok(exit_code(outcome.is_complete()))
 }
 
+/// The pipelines of the configuration, or the one that is asked for.
+fn candidates(arguments: &ReplayArguments) -> Result<Vec<Candidate>, Failure> {
+    let pipelines = arguments.config.load()?.pipelines;
+    let known: Vec<String> = pipelines.iter().map(|pipeline| pipeline.name.clone()).collect();
+    let asked = arguments.pipeline.as_ref();
+    let meant = pipelines.into_iter().filter(|pipeline| asked.is_none_or(|name| *name == pipeline.name));
+    let candidates: Vec<Candidate> = meant.map(|pipeline| Candidate::of(pipeline, &arguments.formerly)).collect();
+    match asked {
+        Some(name) if candidates.is_empty() => {
+            Err(Failure::NoSuchPipeline { name: name.clone(), known: known.join(", ") })
+        }
+        _ => Ok(candidates),
+    }
+}
+
+impl Candidate {
+    fn of(pipeline: PipelineConfig, formerly: &[String]) -> Self {
+        let (name, drain_timeout) = (pipeline.name.clone(), pipeline.siem.drain_timeout);
+        let builder = pipeline.builder();
+        let (siem_type, destination) = builder.fingerprint();
+        let target = Target { pipeline: name, siem_type, destination, formerly: formerly.to_vec() };
+        Self { target, builder, drain_timeout, tally: Tally::default(), foreign: Foreign::default(), named: 0 }
+    }
+
+    fn count(&mut self, record: &Record<'_>, bytes: u64) {
+        if self.target.fits(record) {
+            self.tally.add(record, bytes);
+            self.named += u64::from(record.pipeline == self.target.pipeline);
+        } else {
+            self.foreign.add(record);
+        }
+    }
+
+    /// The one that all records are meant for: by their destination, and of several that lead there by the name. Where it is
+    /// none, the one that fits the most, whose refusal says what to do.
+    fn choose(mut candidates: Vec<Self>) -> Result<Self, Failure> {
+        let places = |is_meant: &dyn Fn(&Self) -> bool| {
+            let meant = candidates.iter().enumerate().filter(|(_, candidate)| is_meant(candidate));
+            meant.map(|(place, _)| place).collect::<Vec<_>>()
+        };
+        let fitting = places(&|candidate| candidate.foreign.records() == 0);
+        let named =
+            places(&|candidate| candidate.foreign.records() == 0 && candidate.named == candidate.tally.records());
+        let there_are_none = candidates.iter().all(|candidate| candidate.tally.records() == 0);
+        let place = match (fitting.as_slice(), named.as_slice()) {
+            ([only], _) | (_, [only]) => *only,
+            ([], _) => {
+                let most = candidates.iter().enumerate().max_by_key(|(_, candidate)| candidate.tally.records());
+                most.map_or(0, |(place, _)| place)
+            }
+            ([first, ..], _) if there_are_none => *first,
+            _ => {
+                let names = fitting.iter().filter_map(|place| candidates.get(*place));
+                let names: Vec<&str> = names.map(|candidate| candidate.target.pipeline.as_str()).collect();
+                return Err(Failure::Ambiguous { names: names.join(", ") });
+            }
+        };
+        Ok(candidates.swap_remove(place))
+    }
+}
+
 impl Plan {
-    fn of(arguments: &ReplayArguments, target: &Target) -> Result<Self, Failure> {
+    fn of(arguments: &ReplayArguments, mut candidates: Vec<Candidate>) -> Result<(Self, Candidate), Failure> {
         let mut plan = Self { files: backlog(&arguments.files)?, ..Self::default() };
         for file in &plan.files {
             survey(file, &mut plan.damaged, |record, line| {
-                if !arguments.selection.takes(record) {
-                    plan.unselected += 1;
-                } else if target.fits(record) {
-                    plan.tally.add(record, line.len() as u64 + 1);
+                if arguments.selection.takes(record) {
+                    for candidate in &mut candidates {
+                        candidate.count(record, line.len() as u64 + 1);
+                    }
                 } else {
-                    plan.foreign.add(record);
+                    plan.unselected += 1;
                 }
                 Ok(())
             })?;
         }
-        Ok(plan)
+        let mut chosen = Candidate::choose(candidates)?;
+        plan.tally = std::mem::take(&mut chosen.tally);
+        plan.foreign = std::mem::take(&mut chosen.foreign);
+        Ok((plan, chosen))
     }
 
     fn show(&self, arguments: &ReplayArguments, target: &Target) -> Result<ExitCode, Failure> {

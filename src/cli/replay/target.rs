@@ -8,6 +8,8 @@ use crate::dead_letter::Record;
 /// The configured destination, and what it stands for besides.
 #[derive(Debug)]
 pub(super) struct Target {
+    /// The name of the pipeline that leads there.
+    pub(super) pipeline: String,
     pub(super) siem_type: &'static str,
     pub(super) destination: String,
     /// Addresses under which the same destination was known before.
@@ -36,14 +38,14 @@ impl Target {
                 counted(*count, "record")
             ));
         }
-        let Self { siem_type, destination, .. } = self;
-        lines.push(format!("  the configuration sends to {siem_type} {destination}"));
+        let Self { pipeline, siem_type, destination, .. } = self;
+        lines.push(format!("  the pipeline {pipeline} sends to {siem_type} {destination}"));
         let other = foreign.0.keys().find(|[_, of_type, _]| of_type == siem_type);
         let renamed = other.map_or_else(String::new, |[_, _, old]| {
             format!("; or, where that is the same destination under a new address, add --formerly '{old}'")
         });
         lines.push(format!(
-            "To do: name the configuration that sends where they belong{renamed}; or leave them with --filter \
+            "To do: name the configuration, or with --pipeline the pipeline, that sends where they belong{renamed}; or leave them with --filter \
              destination='{destination}'"
         ));
         lines.join("\n")

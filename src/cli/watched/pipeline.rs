@@ -29,7 +29,7 @@ pub(crate) struct Pipeline {
     pub(crate) delivered: u64,
     /// Dead-lettered and lost.
     pub(crate) failed: u64,
-    /// Refused, and handed back to their callers.
+    /// Refused, and handed back to their callers; not what a filter keeps away, which is meant for others.
     pub(crate) dropped: u64,
     /// Queued and in flight.
     pub(crate) waiting: u64,
@@ -82,6 +82,8 @@ impl Pipeline {
         let failures = scrape.of_pipeline("siem_batches_failed_total", name).filter(|sample| sample.value > 0.0);
         let failures =
             failures.filter_map(|sample| Some((sample.label("error_type")?.to_owned(), whole(sample.value))));
+        let refused = scrape.of_pipeline("siem_events_dropped_total", name);
+        let refused = refused.filter(|sample| sample.label("reason") != Some("filtered"));
         let queued = sum("siem_queue_size");
         let said = |list: &str| {
             let all = ready?.get(list)?.as_array()?;
@@ -96,7 +98,7 @@ impl Pipeline {
             came: whole(sum("siem_events_accepted_total") + queued),
             delivered: whole(sum("siem_events_sent_total")),
             failed: whole(sum("siem_events_failed_total")),
-            dropped: whole(sum("siem_events_dropped_total")),
+            dropped: whole(refused.fold(0.0, |sum, sample| sum + sample.value)),
             waiting: whole(sum("siem_events_in_flight") + queued),
             fill: sum("siem_queue_fill_ratio").clamp(0.0, 1.0),
             oldest: seconds(sum("siem_oldest_undelivered_age_seconds")).unwrap_or_default(),
