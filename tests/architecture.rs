@@ -9,7 +9,7 @@ const LINES_MAX: usize = 500;
 const PUBLIC_ITEMS_BELOW: usize = 40;
 const FORBIDDEN_NAMES: [&str; 7] = ["util", "utils", "common", "manager", "helper", "helpers", "impl"];
 /// Who may look at the wall clock, and what for. Ages, deadlines and waits are monotonic: a step of the clock moves none.
-const WALL_CLOCK: [(&str, &str); 20] = [
+const WALL_CLOCK: [(&str, &str); 21] = [
     ("cli/check/trip.rs", "how long a certificate is still good"),
     ("cli/log.rs", "a line of the log says when"),
     ("cli/replay/tracker.rs", "a record says when it failed again"),

@@ -45,8 +45,9 @@ impl Control {
         }
     }
 
-    /// What was read need not be forwarded any more.
+    /// No more is read, and what was read need not be forwarded any more.
     pub(crate) fn stop_now(&self) {
+        self.stop.store(true, Ordering::Relaxed);
         self.room_until.store(0, Ordering::Relaxed);
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     Intake(#[from] IntakeError),
     #[error("{destination} has no acknowledgements: leave that option out, or say --as splunk")]
     NoAcknowledgements { destination: &'static str },
+    #[error("siem.{pipeline} writes its events to standard output, and so does {other}: one of them must go elsewhere")]
+    StdoutIsTaken { pipeline: String, other: &'static str },
     #[error("the receiver cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error(

@@ -12,6 +12,7 @@ mod dead_letter;
 mod demo;
 mod draining;
 mod dry_run;
+mod events_out;
 mod exporter;
 mod failure;
 mod feed;

@@ -12,6 +12,7 @@ use super::config_file::ConfigFile;
 use super::control::Control;
 use super::draining::Draining;
 use super::dry_run::{Form, dry_run};
+use super::events_out::EventsOut;
 use super::exporter::Exporter;
 use super::failure::Failure;
 use super::feed::{Fed, Feed, Seen, Strictness};
@@ -85,6 +86,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
         let pipelines = disabled.into_iter().map(|pipeline| pipeline.name).collect();
         return Err(Failure::Disabled { pipelines });
     }
+    let mut events_out = EventsOut::of(&config.pipelines, arguments.json)?;
     config.pipelines.iter().for_each(|pipeline| warn_if_full(pipeline.siem.dead_letter.as_ref()));
     let exporter = config.metrics.listen.map(Exporter::bind).transpose()?;
     let ended = Ended::watch()?;
@@ -98,7 +100,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     }
     let feed = Feed::new(reader, rejected_file, &fanout).strictness(arguments.strictness());
     let begun = Instant::now();
-    let (input, reports) = feed_and_drain(feed, &fanout, &control, &ended, arguments.status_every);
+    let (input, reports) = feed_and_drain(feed, &fanout, &control, &ended, &mut events_out, arguments.status_every);
     let result = RunReport {
         title: title(input.offered, &fanout),
         pipelines: ends(reports, &input, &fanout),
@@ -118,6 +120,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     if arguments.json {
         tell(&result.sentence());
         print(&format!("{}\n", result.to_json()))?;
+    } else if events_out.is_taken() {
+        tell(result.to_text().trim_end());
     } else {
         print(&result.to_text()).inspect_err(|_| tell(&result.sentence()))?;
     }
@@ -215,6 +219,7 @@ fn feed_and_drain(
     fanout: &Fanout,
     control: &Control,
     ended: &Ended,
+    events_out: &mut EventsOut,
     status_every: Duration,
 ) -> (Fed, Vec<Report>) {
     let seen = Seen::default();
@@ -234,7 +239,7 @@ fn feed_and_drain(
             if ended.is_asked() {
                 control.stop();
             }
-            if ended.is_urged() {
+            if ended.is_urged() || events_out.has_just_closed() {
                 control.stop_now();
                 fanout.abort();
             }

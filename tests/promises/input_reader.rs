@@ -72,27 +72,30 @@ fn a_source_that_cannot_be_read_is_named_before_anything_starts() {
     assert!(error.starts_with("cannot read ") && error.contains("directory"), "{error}");
 }
 
+/// A source that breaks.
+struct Broken;
+impl Read for Broken {
+    fn read(&mut self, _out: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("the disk is gone"))
+    }
+}
+
+/// A source that holds up the next until the other end is dropped: sources are read ahead.
+struct EndsWhenTold(mpsc::Receiver<()>);
+impl Read for EndsWhenTold {
+    fn read(&mut self, _out: &mut [u8]) -> io::Result<usize> {
+        // However often it is asked.
+        self.0.recv().or(Ok(())).map(|()| 0)
+    }
+}
+
 #[test]
 fn a_source_that_breaks_midway_is_named_with_its_line_and_the_next_is_read() {
-    struct Broken;
-    impl Read for Broken {
-        fn read(&mut self, _out: &mut [u8]) -> io::Result<usize> {
-            Err(io::Error::other("the disk is gone"))
-        }
-    }
     let text = format!("{}\n{}\n{{\"half", line("a"), line("b"));
     let broken = Source::reader("broken", io::Cursor::new(text).chain(Broken));
     let expected = ["a", "b", "cannot read broken from line 3 on: the disk is gone", "c"];
     assert_eq!(outcomes(vec![broken, source("next", line("c"))]), expected);
 
-    // The sources are read ahead: the first one holds up the second until that is gone.
-    struct EndsWhenTold(mpsc::Receiver<()>);
-    impl Read for EndsWhenTold {
-        fn read(&mut self, _out: &mut [u8]) -> io::Result<usize> {
-            // However often it is asked.
-            self.0.recv().or(Ok(())).map(|()| 0)
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gone");
     std::fs::write(&path, line("a")).unwrap();

@@ -49,7 +49,10 @@ mod cli_dead_letter;
 mod cli_demo;
 #[cfg(feature = "cli")]
 mod cli_elastic;
+#[cfg(feature = "cli")]
 mod cli_fanout;
+#[cfg(feature = "cli")]
+mod cli_file;
 #[cfg(feature = "cli")]
 mod cli_files;
 #[cfg(feature = "cli")]

@@ -188,10 +188,8 @@ impl Siem for File {
 
     fn send_batch(&self, connection: &mut FileConnection, batch: &Batch) -> Verdict {
         let FileConnection { gzip, shared, .. } = connection;
-        let bytes = match self.path.is_some() && self.manner.is_gzip {
-            true => gzip.compress(batch.body()),
-            false => Some(batch.body()),
-        };
+        let is_gzip = self.path.is_some() && self.manner.is_gzip;
+        let bytes = if is_gzip { gzip.compress(batch.body()) } else { Some(batch.body()) };
         let written = match (bytes, &mut shared.lock().output) {
             (Some(bytes), Some(output)) => output.append(bytes, Day::today()),
             (None, _) => Err(io::ErrorKind::OutOfMemory.into()),
