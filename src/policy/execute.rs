@@ -117,8 +117,8 @@ impl RetryPolicy {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use siem_forward::policy::RetryPolicy;
-    /// use siem_forward::{Cause, RetryConfig};
+    /// use siem_forward::Cause;
+    /// use siem_forward::policy::{RetryConfig, RetryPolicy};
     ///
     /// let mut config = RetryConfig::default();
     /// config.retry_backoff_max = Duration::from_millis(5);

@@ -172,7 +172,7 @@ fn drained_after(case: &Case, guest: Guest, rng: &mut Rng) {
     hec::wait_for_fates(forwarder, sent.len());
     assert!(forwarder.health().healthy, "{:?}", forwarder.health());
     let report = forwarder.drain(PATIENCE);
-    assert!(report.elapsed < Duration::from_millis(500), "nothing was left to wait for: {:?}", report.elapsed);
+    assert!(report.elapsed < PATIENCE / 4, "nothing was left to wait for: {:?}", report.elapsed);
     let dead = letter.records();
     if names {
         assert_eq!(dead.keys().collect::<Vec<_>>(), poison.iter().collect::<Vec<_>>(), "{report}");
