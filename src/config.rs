@@ -17,6 +17,8 @@ use crate::engine::{Builder, DESTINATIONS_MAX, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
 use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
+#[cfg(feature = "kafka")]
+use crate::siem::Kafka;
 use crate::siem::{Datadog, Elastic, File as NdjsonFile, FormatError, Siem, Splunk, Webhook};
 use crate::table::{Overlay, Problems, Secrets, Spot, Table};
 
@@ -66,6 +68,8 @@ pub(crate) enum Destination {
     Elastic(Elastic),
     Webhook(Webhook),
     File(NdjsonFile),
+    #[cfg(feature = "kafka")]
+    Kafka(Kafka),
 }
 
 /// Why a file is no configuration.
@@ -155,10 +159,12 @@ impl Destination {
             Self::Elastic(elastic) => elastic.format_event(event, body),
             Self::Webhook(webhook) => webhook.format_event(event, body),
             Self::File(file) => file.format_event(event, body),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => kafka.format_event(event, body),
         }
     }
 
-    /// Where it is, and how requests to it are made; `None` where no network leads there.
+    /// Where it is, and how requests to it are made; `None` where it is spoken to by other means than HTTP.
     pub(crate) fn endpoint(&self) -> Option<(&BaseUrl, &HttpConfig)> {
         match self {
             Self::Splunk(splunk) => Some(splunk.endpoint()),
@@ -166,6 +172,8 @@ impl Destination {
             Self::Elastic(elastic) => Some(elastic.address()),
             Self::Webhook(webhook) => Some(webhook.address()),
             Self::File(_) => None,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => None,
         }
     }
 
@@ -174,6 +182,8 @@ impl Destination {
         match self {
             Self::File(file) => file.path(),
             Self::Splunk(_) | Self::Datadog(_) | Self::Elastic(_) | Self::Webhook(_) => None,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => None,
         }
     }
 
@@ -185,6 +195,8 @@ impl Destination {
             Self::Elastic(elastic) => (elastic.siem_type(), Siem::destination(elastic)),
             Self::Webhook(webhook) => (webhook.siem_type(), Siem::destination(webhook)),
             Self::File(file) => (file.siem_type(), Siem::destination(file)),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(kafka) => (kafka.siem_type(), Siem::destination(kafka)),
         }
     }
 
@@ -193,6 +205,9 @@ impl Destination {
         match self {
             Self::Splunk(splunk) => splunk.acknowledges(),
             Self::Datadog(_) | Self::Elastic(_) | Self::Webhook(_) | Self::File(_) => false,
+            // By its reports.
+            #[cfg(feature = "kafka")]
+            Self::Kafka(_) => true,
         }
     }
 }
@@ -257,6 +272,15 @@ impl PipelineConfig {
             Some(SiemType::Elastic) => Elastic::read(&mut table, problems).map(Destination::Elastic),
             Some(SiemType::Webhook) => Webhook::read(&mut table, problems).map(Destination::Webhook),
             Some(SiemType::File) => NdjsonFile::read(&mut table, problems).map(Destination::File),
+            #[cfg(feature = "kafka")]
+            Some(SiemType::Kafka) => {
+                Kafka::read(&mut table, siem.connection.ack_timeout, problems).map(Destination::Kafka)
+            }
+            #[cfg(not(feature = "kafka"))]
+            Some(SiemType::Kafka) => {
+                table.blame("type", "this build has no Kafka", WITH_KAFKA, problems);
+                return None;
+            }
             // Without a type nobody knows the other keys: the one problem says enough.
             None => return None,
         };
@@ -277,6 +301,8 @@ impl PipelineConfig {
             Destination::Elastic(elastic) => Forwarder::builder(elastic),
             Destination::Webhook(webhook) => Forwarder::builder(webhook),
             Destination::File(file) => Forwarder::builder(file),
+            #[cfg(feature = "kafka")]
+            Destination::Kafka(kafka) => Forwarder::builder(kafka),
         };
         builder.name(self.name).config(self.siem)
     }
@@ -301,13 +327,17 @@ impl Letter {
 }
 
 /// By the names in the file.
-const SIEM_TYPES: [(&str, SiemType); 5] = [
+const SIEM_TYPES: [(&str, SiemType); 6] = [
     ("splunk", SiemType::Splunk),
     ("datadog", SiemType::Datadog),
     ("elastic", SiemType::Elastic),
     ("webhook", SiemType::Webhook),
     ("file", SiemType::File),
+    ("kafka", SiemType::Kafka),
 ];
+
+#[cfg(not(feature = "kafka"))]
+const WITH_KAFKA: &str = "build one that has it with `cargo build --release --features kafka`";
 
 #[derive(Debug, Clone, Copy)]
 enum SiemType {
@@ -316,4 +346,5 @@ enum SiemType {
     Elastic,
     Webhook,
     File,
+    Kafka,
 }

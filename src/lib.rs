@@ -67,6 +67,8 @@
 //! `cli` (default) holds what only the program needs: its commands, the configuration file, [`input`] and [`receiver`]. A
 //! service links the library with `default-features = false`.
 //!
+//! `kafka` brings `siem::Kafka`, and builds librdkafka for it; `kafka-tls` the same with TLS and SCRAM.
+//!
 //! `tracing-layer` makes audit events of what a service says by `tracing`: `layer::AuditLayer`.
 
 // The rooms of the house, in the order in which data flows: each imports only from rooms above it.

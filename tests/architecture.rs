@@ -255,6 +255,7 @@ fn every_link_of_the_readme_leads_somewhere() {
         "CHANGELOG.md",
         "docs/destinations.md",
         "docs/input-map.md",
+        "docs/kafka.md",
         "docs/metrics.md",
         "docs/operating.md",
         "docs/replay.md",

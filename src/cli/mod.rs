@@ -69,11 +69,27 @@ struct Arguments {
     command: Command,
 }
 
+/// These words, where this build has Kafka.
+#[cfg(feature = "kafka")]
+macro_rules! kafka {
+    ($words:literal) => {
+        $words
+    };
+}
+#[cfg(not(feature = "kafka"))]
+macro_rules! kafka {
+    ($words:literal) => {
+        ""
+    };
+}
+
 /// What this build can do, for whoever reports a problem with it.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\nfeatures: cli",
+    kafka!(", kafka"),
     "\ndestinations: splunk, datadog, elastic, webhook, file",
+    kafka!(", kafka"),
     "\ninput: NDJSON and JSON, plain, gzip, zstd",
     "\ncompression: gzip",
     "\nTLS: rustls with ring, TLS 1.2 and 1.3"

@@ -3,7 +3,7 @@
 use super::MetricsConfig;
 use crate::engine::SiemConfig;
 use crate::net::{HttpConfig, TlsConfig};
-use crate::siem::{Datadog, Elastic, File, Splunk, Webhook};
+use crate::siem::{Datadog, Elastic, File, KAFKA_KEYS, Splunk, Webhook};
 use crate::table::{Key, Section};
 
 /// A table of the file.
@@ -94,10 +94,21 @@ pub(crate) const DESTINATIONS: &[DestinationKeys] = &[
             File::KEYS,
         ],
     },
+    DestinationKeys {
+        name: "kafka",
+        about: "Kafka, in a build with the feature `kafka`",
+        place: "`brokers`",
+        secret: Some("password"),
+        table: "siem.kafka",
+        sections: &[
+            Section { title: WHICH, keys: &[Key::required("type", "\"kafka\"").range(TYPES).meaning(KIND)] },
+            KAFKA_KEYS,
+        ],
+    },
 ];
 
 const WHICH: &str = "Which destination";
-const TYPES: &str = "\"splunk\", \"datadog\", \"elastic\", \"webhook\" or \"file\"";
+const TYPES: &str = "\"splunk\", \"datadog\", \"elastic\", \"webhook\", \"file\" or \"kafka\"";
 const KIND: &str = "the kind of destination";
 
 /// What a field of the map may come from; docs/input-map.md has all forms.
@@ -158,6 +169,12 @@ pub(crate) fn general() -> [Chapter; 2] {
 }
 
 impl DestinationKeys {
+    /// Whether this build leads there.
+    #[cfg(test)]
+    pub(crate) fn is_built(&self) -> bool {
+        self.name != "kafka" || cfg!(feature = "kafka")
+    }
+
     /// Its own keys, which no other destination has.
     #[cfg(test)]
     pub(crate) fn own(&self) -> &'static [Key] {

@@ -304,6 +304,7 @@ impl Forwarder {
                 held: Mutex::new(Held::new(&self.pipeline)),
                 senders: self.config.senders,
                 connection: self.config.connection,
+                ask_interval: nanos(self.destination.settle_interval()),
                 latency: self.pipeline.books.sender_latency(),
                 cpu: self.pipeline.books.worker_cpu(),
                 busy: self.pipeline.books.sender_busy(),

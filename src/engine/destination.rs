@@ -19,7 +19,7 @@ use crate::net::{Stop, Traffic};
 use crate::siem::{FormatError, Verdict};
 use crate::siem::{Health, Siem};
 
-/// Between two questions after the acknowledgement of a single event.
+/// Between two questions after the acknowledgement of a single event, at most.
 #[cfg(feature = "cli")]
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
@@ -28,6 +28,7 @@ pub(crate) trait Destination: Send + Sync {
     fn address(&self) -> String;
     fn shape(&self) -> Shape;
     fn request_timeout(&self) -> Duration;
+    fn settle_interval(&self) -> Duration;
     fn prepare(&self) -> Result<(), String>;
     fn traffic(&self) -> Option<&Traffic>;
     /// The batcher's loop; returns when it is done.
@@ -61,6 +62,10 @@ impl<S: Siem> Destination for S {
 
     fn request_timeout(&self) -> Duration {
         Siem::request_timeout(self)
+    }
+
+    fn settle_interval(&self) -> Duration {
+        Siem::settle_interval(self)
     }
 
     fn prepare(&self) -> Result<(), String> {
@@ -110,14 +115,14 @@ fn send_one<S: Siem>(siem: &S, event: &AuditEvent, patience: Duration) -> Verdic
     };
     let verdict = siem.send_event(&mut connection, event);
     let Verdict::Pending(ticket) = verdict else { return verdict };
-    let until = Instant::now() + patience;
+    let (until, pause) = (Instant::now() + patience, ASK_EVERY.min(siem.settle_interval()));
     while Instant::now() < until {
         // An answer that cannot be read says nothing about the event: it is asked again.
         let settled = siem.settle(&mut connection, &[ticket]).unwrap_or_default();
         if let Some((_, verdict)) = settled.into_iter().find(|(of, _)| *of == ticket) {
             return verdict;
         }
-        std::thread::sleep(ASK_EVERY.min(until.saturating_duration_since(Instant::now())));
+        std::thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
     }
     Verdict::Pending(ticket)
 }

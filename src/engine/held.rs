@@ -18,9 +18,7 @@ use crate::ledger::{Busy, Latency};
 use crate::policy::{BreakerState, Permit};
 use crate::siem::{Cause, CauseKind, Ticket, Verdict};
 
-/// Between two questions after acknowledgements; the time that an indexer usually needs.
-const ASK_INTERVAL: u64 = 1_000_000_000;
-/// The same while draining, when somebody waits for the end.
+/// Between two questions after acknowledgements while draining, when somebody waits for the end.
 const ASK_INTERVAL_DRAINING: u64 = 100_000_000;
 /// How many batches may wait at one sender where the breaker is not closed. More than `WAITING_MAX`, since those may all
 /// be refused for what is in them, and only another one can tell that from a refusal of us.
@@ -35,6 +33,8 @@ pub(crate) struct SenderSeat {
     pub(crate) held: Mutex<Held>,
     pub(crate) senders: usize,
     pub(crate) connection: ConnectionConfig,
+    /// Between two questions after acknowledgements, in nanoseconds.
+    pub(crate) ask_interval: u64,
     pub(crate) latency: Arc<Mutex<Latency>>,
     pub(crate) cpu: Arc<AtomicU64>,
     pub(crate) busy: Arc<Busy>,
@@ -365,7 +365,11 @@ impl SenderSeat {
     }
 
     fn ask_interval(&self) -> u64 {
-        if self.pipeline.draining.is_stopped() { ASK_INTERVAL_DRAINING } else { ASK_INTERVAL }
+        if self.pipeline.draining.is_stopped() {
+            self.ask_interval.min(ASK_INTERVAL_DRAINING)
+        } else {
+            self.ask_interval
+        }
     }
 
     /// The destination has said what became of batches that it had taken. Those that it leaves unsaid for too long are

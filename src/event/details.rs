@@ -4,6 +4,8 @@
 //! finished JSON. The last of a repeated key wins, as with fields. Where the details came as a whole, as those of a mapped
 //! record, they are one record instead: the finished object.
 
+#[cfg(feature = "kafka")]
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::escape::{write_float, write_text};
@@ -119,6 +121,27 @@ impl TextBuffer {
     /// All members in the order of writing, repeated keys included.
     pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.records().filter_map(Member::read)
+    }
+
+    /// The value of one detail: a text as it is, anything else as its JSON; `None` where there is none, or `null`.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn detail(&self, key: &str) -> Option<Cow<'_, [u8]>> {
+        if let Some(object) = self.whole_details(self.fields().details()) {
+            let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(object).ok()?;
+            return match members.remove(key)? {
+                serde_json::Value::Null => None,
+                serde_json::Value::String(text) => Some(Cow::Owned(text.into_bytes())),
+                other => Some(Cow::Owned(other.to_string().into_bytes())),
+            };
+        }
+        let member = self.members().filter(|member| member.key == key.as_bytes()).last()?;
+        match (member.is_json, member.value) {
+            (true, b"null") => None,
+            (true, [b'"', ..]) => {
+                serde_json::from_slice(member.value).ok().map(|text: String| text.into_bytes().into())
+            }
+            (_, value) => Some(Cow::Borrowed(value)),
+        }
     }
 
     /// Calls `each` with every member that no later one of the same key replaces, in order.

@@ -20,6 +20,8 @@ mod datadog;
 mod elastic;
 mod webhook;
 mod file;
+#[cfg(any(feature = "kafka", feature = "cli"))]
+mod kafka;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +38,10 @@ pub use from_fn::{FromFn, from_fn};
 pub use intake::{IntakeConnection, IntakeError};
 #[cfg(feature = "cli")]
 pub(crate) use intake::{UNASKED, UNTOLD};
+#[cfg(feature = "cli")]
+pub(crate) use kafka::KEYS as KAFKA_KEYS;
+#[cfg(feature = "kafka")]
+pub use kafka::{Kafka, KafkaCompression, KafkaConnection, KafkaError, KafkaTls, SaslMechanism};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};
 pub use verdict::{Partial, Ticket, Verdict};
 pub use webhook::{Webhook, WebhookBody};
@@ -111,8 +117,14 @@ pub trait Siem: Send + Sync + 'static {
         false
     }
 
-    /// Asks what became of batches that are [`Verdict::Pending`], all of this connection; called every now and then by
-    /// the sender's thread. Blocks, within timeouts of its own.
+    /// Between two questions after batches that are [`Verdict::Pending`]; while draining they are asked after every
+    /// 100 ms, or as often as this says where that is more often. Default 1 s, the time that an indexer usually needs.
+    fn settle_interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// Asks what became of batches that are [`Verdict::Pending`], all of this connection; called by the sender's thread
+    /// every [`settle_interval`](Self::settle_interval). Blocks, within timeouts of its own.
     ///
     /// Returns the verdicts that are known now; a ticket that is not named is still pending. One that stays pending
     /// beyond `ack_timeout` is sent again.

@@ -7,6 +7,9 @@ mod exposition;
 #[cfg(feature = "cli")]
 #[path = "../support/hec.rs"]
 mod hec;
+#[cfg(feature = "kafka")]
+#[path = "../support/kafka.rs"]
+mod kafka;
 #[cfg(feature = "cli")]
 #[path = "../support/menu.rs"]
 mod menu;
@@ -60,6 +63,8 @@ mod cli_flags;
 #[cfg(feature = "cli")]
 mod cli_hostile;
 #[cfg(feature = "cli")]
+mod cli_kafka;
+#[cfg(feature = "cli")]
 mod cli_log;
 #[cfg(feature = "cli")]
 mod cli_metrics;
@@ -112,6 +117,8 @@ mod input_corpus;
 mod input_fidelity;
 #[cfg(feature = "cli")]
 mod input_reader;
+#[cfg(feature = "kafka")]
+mod kafka_produce;
 mod metrics_in_a_registry;
 #[cfg(all(feature = "cli", unix))]
 mod metrics_of_the_wire;

@@ -9,6 +9,8 @@ use super::step::{Status, Step};
 use crate::append::{folder_of, free_bytes};
 use crate::cli::failure::Failure;
 use crate::cli::figures::bytes;
+#[cfg(feature = "kafka")]
+use crate::config::Destination;
 use crate::config::PipelineConfig;
 use crate::engine::{Sent, Share, Trial};
 use crate::event::{AuditEvent, EventType, Severity, Timestamp};
@@ -33,6 +35,9 @@ enum Way {
     Network(Box<(BaseUrl, HttpConfig)>),
     /// The file's folder; none for standard output.
     Disk(Option<PathBuf>),
+    /// What it knows itself, and its health goes.
+    #[cfg(feature = "kafka")]
+    Own,
 }
 
 impl Trip {
@@ -40,6 +45,8 @@ impl Trip {
         let destination = &pipeline.destination;
         let way = match (destination.endpoint(), destination.path()) {
             (Some((url, http)), _) => Way::Network(Box::new((url.clone(), http.clone()))),
+            #[cfg(feature = "kafka")]
+            (None, None) if matches!(destination, Destination::Kafka(_)) => Way::Own,
             (None, path) => Way::Disk(path.map(|path| folder_of(path).to_owned())),
         };
         let acknowledges = destination.acknowledges();
@@ -54,6 +61,8 @@ impl Trip {
     pub(super) fn prepare(&self) -> Result<(), String> {
         match self.way {
             Way::Network(_) => self.trial.prepare(),
+            #[cfg(feature = "kafka")]
+            Way::Own => self.trial.prepare(),
             // It would make the file, and could not where a program writes there.
             Way::Disk(_) => Ok(()),
         }
@@ -76,6 +85,13 @@ impl Trip {
                 tell(if is_reached { self.health() } else { needs_connection("health") })?;
                 is_reached
             }
+            #[cfg(feature = "kafka")]
+            Way::Own => {
+                let health = self.health();
+                let is_reached = health.status == Status::Ok;
+                tell(health)?;
+                is_reached
+            }
             Way::Disk(folder) => {
                 let step = disk(folder.as_deref());
                 let has_room = step.status != Status::Failed;
@@ -96,7 +112,8 @@ impl Trip {
         match (health.error_message, supposed) {
             (None, Some((name, why))) => Step::new("health", Status::Skipped, format!("{name}: {why}")),
             (None, None) if health.healthy => {
-                Step::new("health", Status::Ok, format!("{} takes events with this token", self.siem_type))
+                let credential = if matches!(self.way, Way::Network(_)) { " with this token" } else { "" };
+                Step::new("health", Status::Ok, format!("{} takes events{credential}", self.siem_type))
             }
             (why, _) => Step::new("health", Status::Failed, why.unwrap_or_else(|| "it takes no events".to_owned())),
         }
