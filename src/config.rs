@@ -15,6 +15,8 @@ use std::time::Duration;
 use crate::append::is_one_file;
 use crate::engine::{Builder, DESTINATIONS_MAX, Forwarder, SiemConfig};
 use crate::event::AuditEvent;
+#[cfg(feature = "kafka")]
+use crate::input::KafkaInput;
 use crate::input::{InputMap, RecordsPointer};
 use crate::net::{BaseUrl, HttpConfig};
 #[cfg(feature = "kafka")]
@@ -50,6 +52,9 @@ pub(crate) struct InputConfig {
     pub(crate) records: Option<RecordsPointer>,
     /// Where the fields of an event come from; a record is of our own layout by default.
     pub(crate) map: Option<InputMap>,
+    /// What `worker` reads.
+    #[cfg(feature = "kafka")]
+    pub(crate) kafka: Option<KafkaInput>,
 }
 
 /// One pipeline: `[siem.NAME]`.
@@ -230,8 +235,20 @@ impl InputConfig {
         });
         let records = input.take_parsed("records", "records = \"/Records\"", problems, RecordsPointer::new);
         let map = input.take_table("map", problems).map(|map| InputMap::read(map, problems));
+        #[cfg(feature = "kafka")]
+        let kafka = input.take_table("kafka", problems).and_then(|kafka| KafkaInput::read(kafka, problems));
+        #[cfg(not(feature = "kafka"))]
+        if let Some(kafka) = input.take_table("kafka", problems) {
+            kafka.blame_whole("this build has no Kafka", WITH_KAFKA, problems);
+        }
         input.finish(problems);
-        Self { rejected, records, map }
+        Self {
+            rejected,
+            records,
+            map,
+            #[cfg(feature = "kafka")]
+            kafka,
+        }
     }
 }
 

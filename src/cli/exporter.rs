@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use httparse::{EMPTY_HEADER, Request, Status};
 use parking_lot::Mutex;
+use prometheus::core::Collector;
 use prometheus::{Registry, TextEncoder};
 use serde_json::json;
 
@@ -73,13 +74,17 @@ impl Exporter {
         Ok(Self { listener })
     }
 
-    /// Answers from now on, and says where.
+    /// Answers from now on, with what `more` collects beside the forwarder's metrics, and says where.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn serve(self, fanout: &Fanout) -> Result<(), Failure> {
+    pub(crate) fn serve(self, fanout: &Fanout, more: Option<Box<dyn Collector>>) -> Result<(), Failure> {
         let registry = Registry::new();
         fanout.register(&registry)?;
+        // Names of our own, which no other has.
+        if let Some(more) = more {
+            drop(registry.register(more));
+        }
         let pipelines = fanout.forwarders().iter().map(Pipeline::of).collect();
         let shown = Shown { registry, pipelines };
         let address = self.listener.local_addr().map_err(Failure::Thread)?;

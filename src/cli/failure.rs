@@ -25,6 +25,22 @@ pub(crate) enum Failure {
     Inputs(#[from] InputsError),
     #[error("the {} enabled = false: there is nothing to run", subject(pipelines))]
     Disabled { pipelines: Vec<String> },
+    #[cfg(feature = "kafka")]
+    #[error("there is nothing to read: add [input.kafka] with brokers and topics")]
+    NoKafkaInput,
+    #[cfg(feature = "kafka")]
+    #[error(
+        "a record that is no event would be lost once it is committed: add [input] rejected = {{ path = \"rejected.ndjson\" }}"
+    )]
+    NoRejected,
+    #[cfg(feature = "kafka")]
+    #[error(
+        "a worker forwards to one: there are the pipelines {known}; say which by --pipeline, and start a worker for each"
+    )]
+    WhichPipeline { known: String },
+    #[cfg(feature = "kafka")]
+    #[error(transparent)]
+    Group(#[from] crate::input::GroupError),
     #[error("{}", crate::engine::chain(.0))]
     Start(#[from] StartError),
     #[error("siem.{pipeline}: {}", crate::engine::chain(.error))]

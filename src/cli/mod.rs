@@ -40,6 +40,8 @@ mod tally;
 mod top;
 mod usage;
 mod watched;
+#[cfg(feature = "kafka")]
+mod worker;
 
 use std::io::Write;
 use std::path::Path;
@@ -114,6 +116,9 @@ enum Command {
     Init(init::InitArguments),
     /// Forward audit events from NDJSON to a SIEM
     Run(run::RunArguments),
+    /// Forward audit events from Kafka to a SIEM
+    #[cfg(feature = "kafka")]
+    Worker(worker::WorkerArguments),
     /// Look for mistakes in a configuration, and go the way to its destination
     Check(check::CheckArguments),
     /// Look at a program that runs: one screen, and exit code 1 where anything is red
@@ -142,6 +147,8 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Init(arguments) => init::init(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        #[cfg(feature = "kafka")]
+        Command::Worker(arguments) => worker::worker(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Status(arguments) => status::status(&arguments),
         Command::Top(arguments) => top::top(&arguments),

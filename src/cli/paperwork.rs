@@ -141,10 +141,10 @@ mod tests {
     #[test]
     fn the_long_version_names_what_is_built_in() {
         for known in DESTINATIONS {
-            assert!(LONG_VERSION.contains(known.name), "{LONG_VERSION}");
+            assert_eq!(LONG_VERSION.contains(known.name), known.is_built(), "{LONG_VERSION}");
         }
         let long = Arguments::command().render_long_version();
-        assert!(long.starts_with("siem-forward 0.") && long.contains("\nfeatures: cli\n"), "{long}");
+        assert!(long.starts_with("siem-forward 0.") && long.contains("\nfeatures: cli"), "{long}");
         assert_eq!(Arguments::command().render_version().lines().count(), 1);
     }
 }

@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
     let fanout = start(config.pipelines)?;
     if let Some(exporter) = exporter {
-        exporter.serve(&fanout)?;
+        exporter.serve(&fanout, None)?;
     }
     let feed = Feed::new(reader, rejected_file, &fanout).strictness(arguments.strictness());
     let begun = Instant::now();
@@ -196,7 +196,7 @@ impl RunArguments {
 }
 
 /// A dead letter that is full from the start will keep nothing: said at once, since nobody may look at the end.
-fn warn_if_full(dead_letter: Option<&DeadLetterConfig>) {
+pub(super) fn warn_if_full(dead_letter: Option<&DeadLetterConfig>) {
     let Some(DeadLetterConfig { path, bytes_max, .. }) = dead_letter else { return };
     // One that is not there yet has room; one that cannot be looked at is for the start to complain about.
     let bytes = std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
@@ -209,7 +209,7 @@ fn warn_if_full(dead_letter: Option<&DeadLetterConfig>) {
     }
 }
 
-fn open_rejected(path: &Path) -> Result<RejectedFile, Failure> {
+pub(super) fn open_rejected(path: &Path) -> Result<RejectedFile, Failure> {
     RejectedFile::open(path).map_err(|source| Failure::Open { path: path.to_owned(), source })
 }
 

@@ -160,10 +160,62 @@ const INPUT: Section = Section {
     ],
 };
 
+const KAFKA_INPUT: Section = Section {
+    title: "What `worker` reads, in a build with the feature `kafka` (docs/kafka.md)",
+    keys: &[
+        Key::optional("kafka.brokers", "required in the table", "[\"kafka-1.example:9092\"]")
+            .range("a list of texts")
+            .meaning("some of the cluster's brokers, `HOST:PORT` each"),
+        Key::optional("kafka.topics", "required in the table", "[\"audit\"]")
+            .range("a list of texts")
+            .meaning("the topics to read; one that begins with `^` is a regular expression"),
+        Key::optional("kafka.group", "`siem-forward-` and the pipeline's name", "\"audit-to-splunk\"")
+            .range("a text")
+            .meaning("the group whose members share the partitions: another SIEM needs another one"),
+        Key::optional("kafka.instance_id", "none", "\"worker-1\"").range("a text").meaning(
+            "this member's own name, by which it gets its partitions back after a restart without moving the others'",
+        ),
+        Key::default("kafka.session_timeout_seconds", "45").unit("seconds").range("1 to 1800").meaning(
+            "how long a member that says nothing keeps its partitions: shorter replaces a dead one sooner, and takes a slow network for one",
+        ),
+        Key::default("kafka.revoke_timeout_seconds", "10").unit("seconds").range("0 to 200").meaning(
+            "how long what was read of a partition that moves to another member is waited for; what is left is read again there",
+        ),
+        Key::optional("kafka.username", "nobody logs in", "\"siem-forward\"")
+            .range("a text")
+            .meaning("the name for SASL; with `password`"),
+        Key::optional("kafka.password", "nobody logs in", "{ env = \"KAFKA_PASSWORD\" }")
+            .range("`{ env = \"NAME\" }` or `{ file = \"PATH\" }`")
+            .meaning("where the password is; never the password itself"),
+        Key::default("kafka.sasl_mechanism", "\"PLAIN\"")
+            .range("\"PLAIN\", \"SCRAM-SHA-256\" or \"SCRAM-SHA-512\"")
+            .meaning("how the password is shown; SCRAM needs a build with the feature `kafka-tls`"),
+        Key::default("kafka.encryption", "\"none\"")
+            .range("\"none\" or \"tls\"")
+            .meaning("\"tls\" needs a build with the feature `kafka-tls`"),
+        Key::optional("kafka.tls.ca", "the system's store", "\"ca.pem\"")
+            .range("a text")
+            .meaning("the certificates to trust, instead of the system's")
+            .beside("encryption = \"tls\""),
+        Key::optional("kafka.tls.cert", "none", "\"client.pem\"")
+            .range("a text")
+            .meaning("the client's certificate; with `tls.key`")
+            .beside("encryption = \"tls\""),
+        Key::optional("kafka.tls.key", "none", "\"client.key\"")
+            .range("a text")
+            .meaning("the key of that certificate")
+            .beside("encryption = \"tls\""),
+        Key::default("kafka.timeout_seconds", "10")
+            .unit("seconds")
+            .range("1 to 86400")
+            .meaning("how long a broker is waited for when a connection is made"),
+    ],
+};
+
 /// The tables beside the pipelines.
 pub(crate) fn general() -> [Chapter; 2] {
     [
-        Chapter { table: "input", sections: vec![INPUT, MAP] },
+        Chapter { table: "input", sections: vec![INPUT, MAP, KAFKA_INPUT] },
         Chapter { table: "metrics", sections: vec![MetricsConfig::KEYS] },
     ]
 }

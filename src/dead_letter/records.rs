@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::{Attempts, Origin};
 use crate::batch::{Batch, Mark};
 use crate::event::escape::write_text;
-use crate::event::{AuditEvent, Timestamp};
+use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::format::json;
 
 /// Records to be written together, a line each. What they have in common is encoded once, since drain writes tens of
@@ -20,6 +20,8 @@ pub(crate) struct Records {
     bytes: Vec<u8>,
     /// Where each line ends.
     ends: Vec<usize>,
+    /// Whose each line is.
+    ids: Vec<EventId>,
 }
 
 /// The first and the last part of a record, each an object of its own until they are joined.
@@ -44,7 +46,7 @@ impl Records {
     pub(crate) fn new(origin: &Origin) -> Self {
         let Origin { pipeline, siem_type, destination } = origin;
         let before = Before { time: Timestamp::now().to_string(), pipeline, siem_type, destination };
-        Self { before: open_object(&before), after: Vec::new(), bytes: Vec::new(), ends: Vec::new() }
+        Self { before: open_object(&before), after: Vec::new(), bytes: Vec::new(), ends: Vec::new(), ids: Vec::new() }
     }
 
     /// What is known of the attempts to deliver those that are pushed from here on.
@@ -60,6 +62,11 @@ impl Records {
 
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// The events that they are of, in their order.
+    pub(crate) fn ids(&self) -> &[EventId] {
+        &self.ids
     }
 
     /// How many of them, from the first on, have room in so many bytes, and their lines.
@@ -91,6 +98,7 @@ impl Records {
     }
 
     fn push_head(&mut self, mark: &Mark) {
+        self.ids.push(mark.id);
         let bytes = &mut self.bytes;
         bytes.extend_from_slice(&self.before);
         bytes.extend_from_slice(b",\"id\":\"");

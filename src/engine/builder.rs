@@ -188,7 +188,15 @@ impl Builder {
     /// When a setting is out of its range, the destination cannot be used as it is configured, the dead letter cannot be
     /// opened or is another forwarder's, or a thread cannot be started; then nothing runs.
     pub fn start(self) -> Result<Forwarder, StartError> {
-        let (mut forwarder, channels) = self.assemble(None)?;
+        self.start_with(None)
+    }
+
+    /// The same, with somebody who wants to know of each event what became of it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_with(self, witness: Option<Arc<dyn Witness>>) -> Result<Forwarder, StartError> {
+        let (mut forwarder, channels) = self.assemble(witness)?;
         if forwarder.config.enabled {
             if let Err(error) = forwarder.start_senders(&channels) {
                 // Without this the senders that run would wait for batchers, and the drop below for the senders.

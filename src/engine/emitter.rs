@@ -15,6 +15,8 @@ use super::refused::Refused;
 use super::ring::Ring;
 use super::settings::SiemConfig;
 use super::timing::{Timings, is_unmeasured};
+#[cfg(all(feature = "cli", feature = "kafka"))]
+use crate::event::TextBuffer;
 use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, Timestamp, now};
 use crate::ledger::RefusedReason;
 use crate::policy::{Filter, Overflow, Sampler, Shed};
@@ -335,6 +337,12 @@ impl Emitter {
             }
             pause.take();
         }
+    }
+
+    /// An empty buffer with room for so many bytes, from the pool where it has such, for an event that is built elsewhere.
+    #[cfg(all(feature = "cli", feature = "kafka"))]
+    pub(crate) fn buffer_of(&self, bytes: usize) -> TextBuffer {
+        if bytes > Pool::BUFFER_BYTES { TextBuffer::with_capacity(bytes) } else { self.gate.pool.take() }
     }
 
     /// Begins an event in a pooled buffer, created now; [`EventBuilder::try_send`] hands it in.

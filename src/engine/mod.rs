@@ -55,4 +55,4 @@ pub use settings::{BatchConfig, ConnectionConfig, DeadLetterConfig, HealthConfig
 #[cfg(feature = "cli")]
 pub(crate) use trial::{Sent, Trial};
 #[cfg(feature = "cli")]
-pub(crate) use witness::Witness;
+pub(crate) use witness::{Keeper, Witness};

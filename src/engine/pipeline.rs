@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::remedy::{at_stake, next_step};
 use super::vitals::Vitals;
-use super::witness::Witness;
+use super::witness::{Keeper, Witness};
 use crate::batch::Mark;
 use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
 use crate::event::{AuditEvent, EventId, monotonic};
@@ -57,7 +57,7 @@ pub(crate) struct Pipeline {
     unconnected_since: AtomicU64,
     /// Bytes of the batches that were taken and are not held yet.
     pub(crate) pending_bytes: Arc<AtomicUsize>,
-    /// Who keeps what fails, in the dead letter's place.
+    /// Who wants to know of each event what became of it.
     pub(crate) witness: Option<Arc<dyn Witness>>,
     vitals: Vitals,
     logged: Mutex<HashMap<Cow<'static, str>, Logged>>,
@@ -108,13 +108,16 @@ impl Pipeline {
         self.books.deliver(marks.count());
     }
 
-    /// Books events as dead-lettered that a witness keeps; false where there is none, and nothing is booked.
+    /// Books events that a witness keeps, or who handed them in; false where that is left to the dead letter, and nothing is
+    /// booked.
     pub(crate) fn left_to_witness(&self, marks: impl Iterator<Item = Mark> + Clone, attempts: &Attempts) -> bool {
-        if let Some(witness) = &self.witness {
-            witness.failed(&ids(marks.clone()), attempts);
-            self.books.dead_letter(marks.count());
+        let keeper = self.witness.as_ref().map(|witness| witness.failed(&ids(marks.clone()), attempts));
+        match keeper {
+            Some(Keeper::Witness) => self.books.dead_letter(marks.count()),
+            Some(Keeper::Origin) => self.books.hand_back(marks.count()),
+            Some(Keeper::DeadLetter) | None => return false,
         }
-        self.witness.is_some()
+        true
     }
 
     /// Begins to drain, until `deadline` in monotonic nanoseconds.
@@ -248,6 +251,9 @@ impl Pipeline {
 
     /// Writes events that never got a wire form to the dead letter, or counts them as lost.
     pub(crate) fn bury_events(&self, events: &[AuditEvent], attempts: &Attempts) {
+        if self.left_to_witness(events.iter().map(|event| Mark::of(event, 0)), attempts) {
+            return;
+        }
         let mut records = self.records();
         records.attempted(attempts);
         for event in events {
@@ -263,13 +269,16 @@ impl Pipeline {
         }
         let Some(dead_letter) = &self.dead_letter else {
             self.books.lose(LostReason::NoDeadLetter, records.len() as u64);
+            self.tell_buried(records.ids());
             self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));
             return;
         };
         let is_drain = self.draining.is_stopped() || self.stop.is_stopped();
-        let durable = if is_drain { Durable::Later } else { Durable::Now };
+        // Whoever is told that they are buried lets go of them.
+        let durable = if is_drain && self.witness.is_none() { Durable::Later } else { Durable::Now };
         let (written, error) = dead_letter.append(records, durable);
         self.books.dead_letter(written);
+        self.tell_buried(records.ids().get(..written).unwrap_or_default());
         let lost = records.len() - written;
         self.books.lose(LostReason::DeadLetterFull, lost as u64);
         if let Some(error) = error {
@@ -277,6 +286,12 @@ impl Pipeline {
             let reason = format!("the dead letter {path} takes no more, {lost} events are lost: {}", chain(&error));
             self.warn("dead_letter", || reason.clone());
             self.vitals.lastingly(reason, monotonic());
+        }
+    }
+
+    fn tell_buried(&self, ids: &[EventId]) {
+        if let Some(witness) = &self.witness {
+            witness.buried(ids);
         }
     }
 

@@ -62,6 +62,9 @@ impl fmt::Display for Report {
         for (reason, lost) in self.ledger.lost.iter().filter(|(_, lost)| **lost > 0) {
             write!(f, ", {lost} are lost ({reason})")?;
         }
+        if self.ledger.handed_back > 0 {
+            write!(f, ", {} stay where they came from", self.ledger.handed_back)?;
+        }
         if self.ledger.in_flight > 0 {
             write!(f, ", {} are still in flight", self.ledger.in_flight)?;
         }

@@ -1,4 +1,5 @@
-//! Who wants to know of each event what became of it, beside the books: a replay, which keeps what failed by itself.
+//! Who wants to know of each event what became of it, beside the books: a replay, which keeps what failed by itself, and a
+//! worker, which reads again what has no fate.
 
 use std::fmt;
 
@@ -10,6 +11,24 @@ pub(crate) trait Witness: fmt::Debug + Send + Sync {
     /// The destination holds these.
     fn delivered(&self, ids: &[EventId]);
 
-    /// These were refused for good, or time ran out. They go to no dead letter: the witness keeps them.
-    fn failed(&self, ids: &[EventId], attempts: &Attempts);
+    /// These were refused for good, or time ran out. Who keeps them?
+    fn failed(&self, ids: &[EventId], attempts: &Attempts) -> Keeper;
+
+    /// These, which the dead letter was to keep, stand there now and have reached the disk; or nowhere, where none is
+    /// configured. Of those that it could not take nothing is told.
+    fn buried(&self, ids: &[EventId]);
+}
+
+/// Who keeps an event that is not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    /// The witness, in the dead letter's place.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "a replay's"))]
+    Witness,
+    /// Whoever handed it in, and has it still.
+    #[cfg_attr(not(all(feature = "cli", feature = "kafka")), expect(dead_code, reason = "a worker's"))]
+    Origin,
+    /// The dead letter.
+    #[cfg_attr(not(all(feature = "cli", feature = "kafka")), expect(dead_code, reason = "a worker's"))]
+    DeadLetter,
 }

@@ -16,11 +16,15 @@ mod reader;
 mod records;
 mod records_pointer;
 mod rejected;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod skeleton;
 mod source;
 mod tape;
 mod walk;
 
+#[cfg(feature = "kafka")]
+pub(crate) use kafka::{Consumed, Figures, Group, GroupError, KafkaInput, Place, RecordReader, Tracker};
 pub use map::{InputMap, InvalidInputMap};
 pub use ndjson::Unreadable;
 pub use reader::{InputError, Reader};

@@ -17,6 +17,8 @@ pub enum Unit {
     Line,
     /// The elements of the arrays in a source, see [`Reader::with_records`](super::Reader::with_records).
     Record,
+    /// The records of a topic's partition, from 0, see `siem-forward worker`.
+    Offset,
 }
 
 impl fmt::Display for Unit {
@@ -24,6 +26,7 @@ impl fmt::Display for Unit {
         f.write_str(match self {
             Self::Line => "line",
             Self::Record => "record",
+            Self::Offset => "offset",
         })
     }
 }
@@ -83,7 +86,7 @@ impl fmt::Display for RejectedLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.unit {
             Unit::Line => write!(f, "{}:{}: {}", self.file, self.line, self.reason),
-            Unit::Record => write!(f, "{}: record {}: {}", self.file, self.line, self.reason),
+            unit => write!(f, "{}: {unit} {}: {}", self.file, self.line, self.reason),
         }
     }
 }
@@ -123,6 +126,7 @@ impl RejectedFile {
         record.extend_from_slice(match line.unit {
             Unit::Line => b",\"line\":",
             Unit::Record => b",\"record\":",
+            Unit::Offset => b",\"offset\":",
         });
         record.extend_from_slice(itoa::Buffer::new().format(line.line).as_bytes());
         record.extend_from_slice(b",\"reason\":");
@@ -133,6 +137,14 @@ impl RejectedFile {
         self.file.write(record)?;
         self.written += 1;
         Ok(())
+    }
+
+    /// Waits until what was written has reached the disk.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync()
     }
 
     /// How many records were written.

@@ -1,7 +1,7 @@
 //! The books: every accepted event has exactly one fate, and the sums balance.
 //!
 //! ```text
-//! accepted = delivered + dead_lettered + lost(reason) + in_flight
+//! accepted = delivered + dead_lettered + lost(reason) + handed_back + in_flight
 //! ```
 //!
 //! `accepted` is counted by the batchers as they take events from the rings; once drained it equals the `Ok`s that the
@@ -158,6 +158,7 @@ pub(crate) struct Books {
     gaps: AtomicU64,
     delivered: CachePadded<AtomicU64>,
     dead_lettered: AtomicU64,
+    handed_back: AtomicU64,
     lost: [AtomicU64; LostReason::ALL.len()],
     batches_sent: AtomicU64,
     retries: [AtomicU64; Operation::ALL.len()],
@@ -181,6 +182,7 @@ impl Books {
             gaps: AtomicU64::new(0),
             delivered: CachePadded::default(),
             dead_lettered: AtomicU64::new(0),
+            handed_back: AtomicU64::new(0),
             lost: std::array::from_fn(|_| AtomicU64::new(0)),
             batches_sent: AtomicU64::new(0),
             retries: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -229,6 +231,11 @@ impl Books {
 
     pub(crate) fn dead_letter(&self, events: usize) {
         self.dead_lettered.fetch_add(events as u64, Ordering::Release);
+    }
+
+    /// These are kept by whoever handed them in.
+    pub(crate) fn hand_back(&self, events: usize) {
+        self.handed_back.fetch_add(events as u64, Ordering::Release);
     }
 
     pub(crate) fn lose(&self, reason: LostReason, events: u64) {

@@ -27,6 +27,8 @@ pub struct Ledger {
     pub dead_lettered: u64,
     /// Accepted, and neither delivered nor dead-lettered, by reason.
     pub lost: BTreeMap<&'static str, u64>,
+    /// Not delivered, and kept by whoever had handed it in: what a worker leaves in its topic when it ends.
+    pub handed_back: u64,
     /// Accepted, and without a fate as yet.
     pub in_flight: u64,
 }
@@ -45,7 +47,7 @@ impl Ledger {
     /// Whether `offered` events that were answered with `Ok`, and the gaps that we told, each have exactly one fate: true
     /// only once drained.
     pub fn balances(&self, offered: u64) -> bool {
-        let fates = self.delivered + self.dead_lettered + self.lost_total();
+        let fates = self.delivered + self.dead_lettered + self.lost_total() + self.handed_back;
         let accepted = offered + self.gaps;
         self.in_flight == 0 && self.queued == 0 && self.accepted == accepted && fates == accepted
     }
@@ -116,9 +118,10 @@ impl Books {
         let lost_total: u64 = lost.values().sum();
         let delivered = self.delivered.load(Ordering::Acquire);
         let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
+        let handed_back = self.handed_back.load(Ordering::Acquire);
         let accepted = self.accepted.lock().iter().map(|accepted| accepted.load(Ordering::Relaxed)).sum::<u64>();
         let gaps = self.gaps.load(Ordering::Relaxed);
-        let in_flight = accepted.saturating_sub(delivered + dead_lettered + lost_total);
+        let in_flight = accepted.saturating_sub(delivered + dead_lettered + lost_total + handed_back);
         let [mut delivery, mut attempt, mut check] = [histogram(), histogram(), histogram()];
         for sender in self.senders.lock().iter() {
             let sender = sender.lock();
@@ -157,6 +160,7 @@ impl Books {
                 delivered,
                 dead_lettered,
                 lost,
+                handed_back,
                 in_flight,
             },
             delivery_latency: Quantiles::of(delivery.as_ref()),
@@ -174,8 +178,9 @@ impl Books {
         let lost: u64 = self.lost.iter().map(|lost| lost.load(Ordering::Acquire)).sum();
         let delivered = self.delivered.load(Ordering::Acquire);
         let dead_lettered = self.dead_lettered.load(Ordering::Acquire);
+        let handed_back = self.handed_back.load(Ordering::Acquire);
         let accepted: u64 = self.accepted.lock().iter().map(|accepted| accepted.load(Ordering::Relaxed)).sum();
-        [accepted.saturating_sub(delivered + dead_lettered + lost), dead_lettered, lost]
+        [accepted.saturating_sub(delivered + dead_lettered + lost + handed_back), dead_lettered, lost]
     }
 
     /// The age of the oldest event that may wait.

@@ -40,6 +40,8 @@ pub use intake::{IntakeConnection, IntakeError};
 pub(crate) use intake::{UNASKED, UNTOLD};
 #[cfg(feature = "cli")]
 pub(crate) use kafka::KEYS as KAFKA_KEYS;
+#[cfg(all(feature = "kafka", feature = "cli"))]
+pub(crate) use kafka::{Cluster, cluster_of_table};
 #[cfg(feature = "kafka")]
 pub use kafka::{Kafka, KafkaCompression, KafkaConnection, KafkaError, KafkaTls, SaslMechanism};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};

@@ -25,7 +25,7 @@ fn a_build_without_kafka_says_which_build_has_it() {
         let said = format!("{}{}", ran.stdout, ran.stderr);
         assert_eq!(ran.code, 2, "{said}");
         assert!(said.contains("siem.toml:2:8: siem.kafka.type: this build has no Kafka"), "{said}");
-        assert!(said.contains("`cargo build --release --features kafka`") && said.contains("1 mistake"), "{said}");
+        assert!(said.contains("`cargo build --release --features kafka`"), "{said}");
     }
 }
 

@@ -134,6 +134,8 @@ mod proxies;
 mod real_elastic;
 #[cfg(all(feature = "cli", unix))]
 mod real_prometheus;
+#[cfg(all(feature = "cli", feature = "kafka"))]
+mod real_kafka;
 #[cfg(feature = "cli")]
 mod receiver_acks;
 #[cfg(feature = "cli")]
@@ -170,3 +172,5 @@ mod wire_datadog;
 mod wire_elastic;
 #[cfg(feature = "cli")]
 mod what_is_too_old_is_not_sent;
+#[cfg(all(feature = "cli", feature = "kafka"))]
+mod worker;

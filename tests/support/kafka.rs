@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -99,7 +100,7 @@ pub fn read(addresses: &str, topic: &str) -> Vec<Consumed> {
     config.set("bootstrap.servers", addresses).set("group.id", "reader").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.set("enable.partition.eof", "false").create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
-    let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+    let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(MetadataPartition::id).collect();
     let mut assignment = TopicPartitionList::new();
     let mut left = 0;
     for partition in partitions {
@@ -132,6 +133,11 @@ pub fn read(addresses: &str, topic: &str) -> Vec<Consumed> {
 
 /// What a group has committed of a topic's partitions, all together.
 pub fn committed(addresses: &str, group: &str, topic: &str) -> i64 {
+    committed_by_partition(addresses, group, topic).values().sum()
+}
+
+/// The same of each.
+pub fn committed_by_partition(addresses: &str, group: &str, topic: &str) -> BTreeMap<i32, i64> {
     let mut config = ClientConfig::new();
     let consumer: BaseConsumer = config.set("bootstrap.servers", addresses).set("group.id", group).create().unwrap();
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
@@ -140,14 +146,16 @@ pub fn committed(addresses: &str, group: &str, topic: &str) -> i64 {
         asked.add_partition(topic, partition.id());
     }
     let committed = consumer.committed_offsets(asked, PATIENCE).unwrap();
-    committed.elements().iter().map(|partition| partition.offset().to_raw().unwrap_or(0).max(0)).sum()
+    let offset = |offset: Offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+    committed.elements().iter().map(|partition| (partition.partition(), offset(partition.offset()))).collect()
 }
 
 /// Writes these values, each under its number as key, and waits until they lie there.
 pub fn write(addresses: &str, topic: &str, values: impl IntoIterator<Item = String>) {
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
     let mut config = ClientConfig::new();
-    let producer: BaseProducer = config.set("bootstrap.servers", addresses).create().unwrap();
+    config.set("bootstrap.servers", addresses).set("enable.idempotence", "true");
+    let producer: BaseProducer = config.create().unwrap();
     for (number, value) in values.into_iter().enumerate() {
         let key = number.to_string();
         while let Err((error, _)) = producer.send(BaseRecord::to(topic).key(&key).payload(&value)) {

@@ -170,7 +170,9 @@ impl Resend<'_> {
                 match send(&record, resender, tracker) {
                     Ok(true) => {}
                     Ok(false) => return Ok(false),
-                    Err(cause) => tracker.failed(&[record.id], &Attempts::none(cause)),
+                    Err(cause) => {
+                        tracker.failed(&[record.id], &Attempts::none(cause));
+                    }
                 }
             }
         }

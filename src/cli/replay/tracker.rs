@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::dead_letter::{Attempts, Failure, Fates, Journal, Since};
-use crate::engine::{HandOver, Witness};
+use crate::engine::{HandOver, Keeper, Witness};
 use crate::event::{EventId, Timestamp, monotonic};
 use crate::siem::CauseKind;
 
@@ -124,7 +124,7 @@ impl Witness for Tracker {
         self.moved.fetch_max(monotonic(), Ordering::Relaxed);
     }
 
-    fn failed(&self, ids: &[EventId], attempts: &Attempts) {
+    fn failed(&self, ids: &[EventId], attempts: &Attempts) -> Keeper {
         let Attempts { cause, count, possible_duplicate } = attempts;
         // Never tried in earnest: its record says better why it is here.
         let is_untried = *count == 0 && cause.kind() == CauseKind::Undelivered;
@@ -143,7 +143,11 @@ impl Witness for Tracker {
             self.failed.fetch_add(ids.len() as u64, Ordering::Relaxed);
             self.moved.fetch_max(monotonic(), Ordering::Relaxed);
         }
+        Keeper::Witness
     }
+
+    /// It keeps all of them itself.
+    fn buried(&self, _ids: &[EventId]) {}
 }
 
 #[cfg(test)]

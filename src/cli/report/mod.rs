@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 use super::figures::{bytes, count, counted, duration, per_million, rate, verb};
 use crate::ledger::{Ledger, Quantiles, Snapshot};
 pub(crate) use pipeline::PipelineEnd;
+#[cfg(feature = "kafka")]
+pub(super) use pipeline::ledger;
 
 /// What a run came to.
 #[derive(Debug)]
@@ -101,6 +103,7 @@ impl RunReport {
             sum.gaps += ledger.gaps;
             sum.delivered += ledger.delivered;
             sum.dead_lettered += ledger.dead_lettered;
+            sum.handed_back += ledger.handed_back;
             sum.in_flight += ledger.in_flight;
         }
         sum

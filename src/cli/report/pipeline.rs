@@ -132,7 +132,7 @@ impl PipelineEnd {
     }
 }
 
-pub(super) fn ledger(ledger: &Ledger) -> Map<String, Value> {
+pub(in crate::cli) fn ledger(ledger: &Ledger) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("refused".to_owned(), json!(ledger.refused));
     object.insert("queued".to_owned(), json!(ledger.queued));
@@ -141,6 +141,7 @@ pub(super) fn ledger(ledger: &Ledger) -> Map<String, Value> {
     object.insert("delivered".to_owned(), json!(ledger.delivered));
     object.insert("dead_lettered".to_owned(), json!(ledger.dead_lettered));
     object.insert("lost".to_owned(), json!(ledger.lost));
+    object.insert("handed_back".to_owned(), json!(ledger.handed_back));
     object.insert("in_flight".to_owned(), json!(ledger.in_flight));
     object
 }

@@ -9,8 +9,8 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use super::{KafkaError, SaslMechanism};
 use crate::secret::{Secret, SecretFile};
-use crate::siem::Verdict;
 use crate::siem::credential::{Credential, Scheme, Written};
+use crate::siem::{Cause, CauseKind, Verdict};
 
 /// Of the header only the noun is used: Kafka has no headers to show a password in.
 pub(super) const PASSWORD: Scheme = Scheme { noun: "password", header: "", prefix: "", written: Written::AsItIs };
@@ -18,7 +18,7 @@ pub(super) const PASSWORD: Scheme = Scheme { noun: "password", header: "", prefi
 const RECONNECT_MS_MAX: &str = "1000";
 
 /// A cluster.
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     brokers: Vec<String>,
     tls: Option<KafkaTls>,
     pub(super) login: Option<Login>,
@@ -129,8 +129,8 @@ impl Cluster {
     /// The settings of a client, the password read again.
     ///
     /// # Errors
-    /// Halt, when the file of the password holds none.
-    pub(super) fn client(&self) -> Result<ClientConfig, Verdict> {
+    /// When the file of the password holds none.
+    pub(crate) fn client(&self) -> Result<ClientConfig, Cause> {
         let mut config = ClientConfig::new();
         let timeout_ms = millis(self.timeout);
         config
@@ -155,7 +155,11 @@ impl Cluster {
         }
         if let Some(Login { mechanism, username, password }) = &self.login {
             config.set("sasl.mechanism", mechanism.name()).set("sasl.username", username);
-            config.set("sasl.password", password.read_again()?.secret());
+            let password = password.read_again().map_err(|verdict| match verdict {
+                Verdict::Halt(cause) => cause,
+                _ => Cause::new(CauseKind::Unreachable).words("there is no password"),
+            })?;
+            config.set("sasl.password", password.secret());
         }
         Ok(config)
     }

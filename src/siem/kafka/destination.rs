@@ -199,7 +199,7 @@ impl Kafka {
         if let Some(producer) = current {
             return Ok(Arc::clone(producer));
         }
-        let mut config = self.cluster.client()?;
+        let mut config = self.cluster.client().map_err(Verdict::Halt)?;
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
@@ -363,7 +363,9 @@ impl KafkaConnection {
         let asked: HashSet<usize> = tickets.iter().filter_map(|ticket| usize::try_from(ticket.number()).ok()).collect();
         let gone: Vec<usize> = self.open.keys().filter(|number| !asked.contains(number)).copied().collect();
         self.shipments.forget(gone.iter().copied());
-        gone.iter().for_each(|number| drop(self.open.remove(number)));
+        for number in &gone {
+            self.open.remove(number);
+        }
         let mut verdicts = Vec::new();
         for (number, fates) in self.shipments.take_reported(asked) {
             let Some(sent) = self.open.remove(&number) else { continue };

@@ -55,6 +55,9 @@ pub(crate) const KEYS: Section = Section {
 };
 
 #[cfg(feature = "kafka")]
+pub(crate) use read::cluster as cluster_of_table;
+
+#[cfg(feature = "kafka")]
 mod read {
     use std::time::Duration;
 

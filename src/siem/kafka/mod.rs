@@ -2,7 +2,7 @@
 //!
 //! Every event becomes a record: its value is the event in our own layout, its headers say id, type, severity and the
 //! layout's version. A record is delivered once the broker's own report says so, with all replicas that are in sync
-//! (`acks=all`, idempotent). The reports are not waited for by the sender: a batch is [`Verdict::Pending`] until they are in.
+//! (`acks=all`, idempotent). The reports are not waited for by the sender: a batch is [`Verdict::Pending`](super::Verdict::Pending) until they are in.
 //!
 //! Needs the feature `kafka`, but for the description of its keys.
 
@@ -25,6 +25,8 @@ mod shipments;
 #[cfg(feature = "kafka")]
 mod topic;
 
+#[cfg(all(feature = "kafka", feature = "cli"))]
+pub(crate) use cluster::Cluster;
 #[cfg(feature = "kafka")]
 pub use cluster::KafkaTls;
 #[cfg(feature = "kafka")]
@@ -33,3 +35,5 @@ pub use destination::{Kafka, KafkaCompression, KafkaConnection};
 pub use error::{KafkaError, SaslMechanism};
 #[cfg(feature = "cli")]
 pub(crate) use keys::KEYS;
+#[cfg(all(feature = "kafka", feature = "cli"))]
+pub(crate) use keys::cluster_of_table;

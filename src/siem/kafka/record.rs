@@ -85,7 +85,7 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads what [`write`] wrote; `None` where somebody else did. The value is not looked at.
+    /// Reads what [`write()`] wrote; `None` where somebody else did. The value is not looked at.
     pub(super) fn read(wire: &'a [u8]) -> Option<Self> {
         let (topic, rest) = text(wire.strip_prefix(b"{\"topic\":")?)?;
         let (key, rest) = match rest.strip_prefix(b",\"key\":") {

@@ -1,0 +1,287 @@
+//! `worker`: Kafka's topics in, a SIEM out. What was read is committed once it has a fate, and never before.
+
+mod figures;
+mod reading;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::config_file::ConfigFile;
+use super::exporter::Exporter;
+use super::failure::Failure;
+use super::feed::Seen;
+use super::figures::{count, counted, per_million};
+use super::pulse::Pulse;
+use super::receive::seconds;
+use super::report::ledger;
+use super::run::{open_rejected, warn_if_full};
+use super::service::Service;
+use super::signals::Ended;
+use super::usage::{peak_memory, process_cpu};
+use super::{exit_code, print, tell};
+use crate::config::PipelineConfig;
+use crate::engine::{Fanout, Forwarder, Report, Witness};
+use crate::input::{Figures, Group, GroupError, Tracker};
+use figures::FiguresCollector;
+use reading::{Reading, ReadingError};
+
+/// How often what is due is committed.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// How often the rest is looked at: signals, figures, whether anything was lost.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct WorkerArguments {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// The pipeline that the records go to, where the configuration has several
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+    /// How often a line of figures is written; 0 for never
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    status_every: Duration,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  siem-forward worker --config worker.toml
+  siem-forward worker --config worker.toml --pipeline splunk
+  siem-forward worker --config worker.toml --set input.kafka.instance_id='\"worker-1\"'
+
+The configuration says in [input.kafka] what is read: brokers, topics, and the group, by default
+siem-forward-NAME, after the pipeline. As many workers as there are partitions may run at the same
+time, on as many machines: they share the partitions. A record is one event, in our own layout or as
+[input.map] says; one that is none goes to [input] rejected, with topic, partition and offset.
+
+An offset is committed once every record up to it is delivered, in the dead letter on the disk, or
+refused for good. SIGTERM and SIGINT deliver what was read, commit, and leave; a second signal does
+not wait. What is not committed then is read again by the next worker, under the same ids.
+
+Exit codes: 0 ended as asked; 1 something is in the dead letter, lost or unreadable, or the group
+refuses us; 2 bad usage or configuration.";
+
+/// How the reading ended.
+#[derive(Debug)]
+enum End {
+    /// Somebody asked for it.
+    Asked,
+    /// It cannot go on.
+    Failed(String),
+}
+
+pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
+    let mut config = arguments.config.load()?;
+    let input = config.input.kafka.take().ok_or(Failure::NoKafkaInput)?;
+    let pipeline = pipeline(config.pipelines, arguments.pipeline.as_deref())?;
+    let name = pipeline.name.clone();
+    if !pipeline.siem.enabled {
+        return Err(Failure::Disabled { pipelines: vec![name] });
+    }
+    let rejected = open_rejected(config.input.rejected.as_deref().ok_or(Failure::NoRejected)?)?;
+    warn_if_full(pipeline.siem.dead_letter.as_ref());
+    let exporter = config.metrics.listen.map(Exporter::bind).transpose()?;
+    let ended = Ended::watch()?;
+    let drain_timeout = pipeline.siem.drain_timeout;
+    let (tracker, figures) = (Arc::<Tracker>::default(), Arc::<Figures>::default());
+    let witness: Arc<dyn Witness> = Arc::<Tracker>::clone(&tracker);
+    let fanout = Fanout::new([pipeline.builder().start_with(Some(witness))?])?;
+    let [forwarder] = fanout.forwarders() else { return Err(Failure::Disabled { pipelines: vec![name] }) };
+    if let Some(exporter) = exporter {
+        exporter.serve(&fanout, Some(Box::new(FiguresCollector::new(&figures))))?;
+    }
+    let group_name = input.group.clone().unwrap_or_else(|| format!("siem-forward-{name}"));
+    let group = Group::join(&input, &group_name, &tracker, &figures)?;
+    let mut reading = Reading::new(forwarder, &tracker, config.input.map, rejected);
+    tell(&format!("reading {} as a member of the group {group_name}", input.topics.join(", ")));
+    let mut worker = Worker {
+        fanout: &fanout,
+        forwarder,
+        group: &group,
+        figures: &figures,
+        ended: &ended,
+        service: Service::ready(&fanout),
+        pulse: Pulse::new(arguments.status_every, None),
+        seen: Seen::default(),
+        partitions: 0,
+    };
+    let end = worker.read(&mut reading);
+    let report = worker.drain(drain_timeout, &end);
+    let outcome = Outcome { name, end, report, reading: &reading, figures: &figures };
+    tell(&outcome.sentence());
+    if arguments.json {
+        print(&format!("{}\n", outcome.to_json()))?;
+    }
+    Ok(exit_code(outcome.is_well()))
+}
+
+/// The pipeline with this name, or the only one.
+fn pipeline(pipelines: Vec<PipelineConfig>, asked: Option<&str>) -> Result<PipelineConfig, Failure> {
+    let known = pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mut meant = pipelines.into_iter().filter(|pipeline| asked.is_none_or(|name| name == pipeline.name));
+    match (meant.next(), meant.next(), asked) {
+        (Some(only), None, _) => Ok(only),
+        (None, _, Some(name)) => Err(Failure::NoSuchPipeline { name: name.to_owned(), known }),
+        _ => Err(Failure::WhichPipeline { known }),
+    }
+}
+
+struct Worker<'a> {
+    fanout: &'a Fanout,
+    /// The only one of it.
+    forwarder: &'a Forwarder,
+    group: &'a Group,
+    figures: &'a Figures,
+    ended: &'a Ended,
+    service: Service,
+    pulse: Pulse,
+    seen: Seen,
+    /// How many are ours, as far as it was said.
+    partitions: usize,
+}
+
+impl Worker<'_> {
+    /// Reads until somebody asks for the end, or it cannot go on.
+    fn read(&mut self, reading: &mut Reading<'_>) -> End {
+        let (mut looked, mut committed) = (Instant::now(), Instant::now());
+        loop {
+            match reading.step(self.group) {
+                Ok(()) => {}
+                Err(ReadingError::Group(GroupError::Refused(words))) => {
+                    return End::Failed(format!("the group refuses us: {words}"));
+                }
+                Err(error) => return End::Failed(error.to_string()),
+            }
+            let now = Instant::now();
+            if now.duration_since(looked) < LOOK_EVERY {
+                continue;
+            }
+            looked = now;
+            if self.ended.is_asked() {
+                return End::Asked;
+            }
+            if let Some(words) = self.lost() {
+                return End::Failed(words);
+            }
+            if now.duration_since(committed) >= COMMIT_EVERY {
+                committed = now;
+                self.group.commit();
+            }
+            self.look(reading, None);
+        }
+    }
+
+    fn look(&mut self, reading: &Reading<'_>, draining: Option<Duration>) {
+        let partitions = self.figures.partitions().len();
+        if std::mem::replace(&mut self.partitions, partitions) != partitions {
+            tell(&format!("partitions: {partitions}"));
+        }
+        self.seen.set(reading.bytes(), reading.events(), reading.unreadable());
+        self.service.tick(self.fanout, draining);
+        self.pulse.tick(self.fanout, &self.seen);
+        if let Some(words) = self.figures.take_complaint() {
+            self.forwarder
+                .pipeline
+                .warn("kafka", || format!("Kafka says: {words}; what is not committed is read again"));
+        }
+    }
+
+    /// Whether something was lost that Kafka still has: nothing behind it would ever be committed.
+    fn lost(&self) -> Option<String> {
+        let ledger = self.forwarder.metrics().ledger;
+        let kept = ledger.lost.get("no_dead_letter").copied().unwrap_or(0);
+        let lost = ledger.lost_total().saturating_sub(kept);
+        (lost > 0).then(|| {
+            format!(
+                "{} could not be kept, and nothing behind it is committed: see the log, make room for the dead letter, \
+                 and start again",
+                counted(lost, "event")
+            )
+        })
+    }
+
+    /// Delivers what was read, commits that, and lets go of the rest. The group is polled all the while, so that nobody takes
+    /// us for dead before.
+    fn drain(&mut self, timeout: Duration, end: &End) -> Report {
+        if matches!(end, End::Asked) {
+            tell("ending: what was read is delivered and committed; a second signal leaves it to others");
+        }
+        self.group.pause();
+        let deadline = Instant::now() + timeout;
+        let forwarder = self.forwarder;
+        let report = thread::scope(|scope| {
+            let drain = scope.spawn(|| forwarder.drain(timeout));
+            while !drain.is_finished() {
+                if self.ended.is_urged() {
+                    forwarder.abort();
+                }
+                // Nothing is taken any more: a record that comes all the same is not committed, and read again.
+                if self.group.poll(LOOK_EVERY / 5, |_| ()).is_err() {
+                    thread::sleep(LOOK_EVERY / 5);
+                }
+                let left = deadline.saturating_duration_since(Instant::now());
+                self.service.tick(self.fanout, Some(left));
+            }
+            drain.join().unwrap_or_else(|_| forwarder.abort())
+        });
+        self.group.commit_and_wait();
+        report
+    }
+}
+
+/// What became of all that was read.
+struct Outcome<'a> {
+    name: String,
+    end: End,
+    report: Report,
+    reading: &'a Reading<'a>,
+    figures: &'a Figures,
+}
+
+impl Outcome<'_> {
+    fn is_well(&self) -> bool {
+        let ledger = &self.report.ledger;
+        let is_kept = ledger.dead_lettered == 0 && ledger.lost_total() == 0 && self.reading.unreadable() == 0;
+        is_kept && matches!(self.end, End::Asked) && ledger.balances(self.reading.events())
+    }
+
+    fn sentence(&self) -> String {
+        let mut text = self.report.to_string();
+        if self.reading.unreadable() > 0 {
+            text = format!("{text} {} were no events.", count(self.reading.unreadable()));
+        }
+        if self.report.deadline_reached {
+            text.push_str(" The drain's deadline was reached: the rest is read again by the next worker.");
+        }
+        if let End::Failed(words) = &self.end {
+            text = format!("error: {words}\n{text}");
+        }
+        text
+    }
+
+    fn to_json(&self) -> Value {
+        let mut object = ledger(&self.report.ledger);
+        let pipeline: Map<String, Value> = std::iter::once((self.name.clone(), json!(object.clone()))).collect();
+        let (commits, commits_failed) = self.figures.commits();
+        let (assigned, revoked) = self.figures.rebalances();
+        let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+        put("pipelines", Value::Object(pipeline));
+        put("offered", json!(self.reading.events()));
+        put("unreadable", json!(self.reading.unreadable()));
+        put("balances", json!(self.report.ledger.balances(self.reading.events())));
+        put("commits", json!({ "ok": commits, "failed": commits_failed }));
+        put("partitions", json!({ "assigned": assigned, "revoked": revoked }));
+        put("cpu_seconds_per_million", json!(per_million(process_cpu(), self.reading.events())));
+        put("peak_rss_bytes", json!(peak_memory()));
+        put("error", if let End::Failed(words) = &self.end { json!(words) } else { Value::Null });
+        Value::Object(object)
+    }
+}

@@ -1,0 +1,278 @@
+//! `worker`: what lies in Kafka's topics is delivered, and committed once it has a fate, whatever the SIEM does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what cannot go on fails its test"
+)]
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use siem_forward::receiver::{Receiver, ReceiverConfig};
+
+use crate::kafka::{Brokers, committed, committed_by_partition, write};
+use crate::menu;
+use crate::program::{PATIENCE, Ran, Running, Scene, TOKEN, assert_received, command, id, line, wait_until};
+
+const GROUP: &str = "audit-to-splunk";
+
+fn receiver(faults: &[&str]) -> Receiver {
+    let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
+    Receiver::start(ReceiverConfig { token: Some(TOKEN.to_owned()), faults, ..ReceiverConfig::default() }).unwrap()
+}
+
+/// A worker's configuration, with more keys of the pipeline and of its input.
+fn scene(brokers: &str, receiver: &Receiver, keys: &str, input: &str) -> Scene {
+    let scene = Scene::new(&receiver.url(), keys);
+    let brokers: Vec<&str> = brokers.split(',').collect();
+    let text = format!(
+        "[input.kafka]\nbrokers = {brokers:?}\ntopics = [\"audit\"]\ngroup = \"{GROUP}\"\nsession_timeout_seconds = 6\n{input}\n\n{}",
+        scene.read("siem.toml"),
+    );
+    scene.write("siem.toml", text);
+    scene
+}
+
+fn start(scene: &Scene) -> Running {
+    let config = scene.path("siem.toml");
+    Running::start(command(&["worker", "--json", "--config", config.to_str().unwrap()]))
+}
+
+/// Ends it as one should.
+fn end(worker: Running) -> Ran {
+    worker.signal(Signal::TERM);
+    worker.wait()
+}
+
+fn wait_for(receiver: &Receiver, events: u64) {
+    assert!(receiver.wait_until(Duration::from_secs(60), |counts| counts.unique >= events), "{:?}", receiver.counts());
+}
+
+fn values(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| line(number).trim_end().to_owned()).collect()
+}
+
+fn lines_of(path: &Path) -> i64 {
+    i64::try_from(std::fs::read_to_string(path).unwrap_or_default().lines().count()).unwrap()
+}
+
+#[test]
+fn what_is_read_is_delivered_and_committed_and_read_once() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    write(&brokers.addresses(), "audit", values(0..500));
+    let scene = scene(&brokers.addresses(), &receiver, "", "");
+    let worker = start(&scene);
+    wait_for(&receiver, 500);
+    let ran = end(worker);
+    let report = ran.json();
+    assert_eq!((ran.code, &report["delivered"], &report["balances"]), (0, &500.into(), &true.into()), "{ran:?}");
+    assert_eq!(committed(&brokers.addresses(), GROUP, "audit"), 500);
+    write(&brokers.addresses(), "audit", values(500..600));
+    let worker = start(&scene);
+    wait_for(&receiver, 600);
+    // Committed while it runs, not only at its end.
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 600);
+    assert_eq!(end(worker).code, 0);
+    assert_received(&receiver, 0..600);
+    assert_eq!(receiver.counts().duplicated, 0);
+}
+
+#[test]
+fn a_record_that_is_no_event_is_kept_with_its_place_and_holds_up_nobody() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    let large = line(4).replace("\"u-4\"", &format!("{:?}", "x".repeat(70_000)));
+    let more = [line(0), "no event".to_owned(), line(1), "{}".to_owned(), String::new(), large, line(2)];
+    write(&brokers.addresses(), "audit", more);
+    let scene = scene(&brokers.addresses(), &receiver, "", "");
+    let worker = start(&scene);
+    wait_for(&receiver, 3);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 7);
+    let ran = end(worker);
+    assert_eq!((ran.code, &ran.json()["unreadable"]), (1, &4.into()), "{ran:?}");
+    assert_received(&receiver, 0..3);
+    let rejected = scene.rejected();
+    let mut texts: Vec<&str> = rejected.iter().map(|line| line["text"].as_str().unwrap()).collect();
+    texts.sort_unstable_by_key(|text| text.len());
+    assert_eq!((&texts[..3], texts.len()), (&["", "{}", "no event"][..], 4));
+    for line in &rejected {
+        let place = line["file"].as_str().unwrap();
+        assert!(place.starts_with("audit[") && place.ends_with(']') && line["offset"].is_u64(), "{line}");
+    }
+}
+
+#[test]
+fn records_of_another_layout_are_mapped() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    let record = |number| {
+        let id = id(number);
+        format!("{{\"uid\":\"{id}\",\"at\":\"2026-01-01T00:00:00Z\",\"who\":{{\"name\":\"ada\"}}}}")
+    };
+    write(&brokers.addresses(), "audit", (0..20).map(record));
+    let map = "\n[input.map]\nid = \"/uid\"\ntimestamp = \"/at\"\nevent_type = { value = \"seen\" }\n\
+               severity = { value = \"low\" }\nuser_id = \"/who/name\"\n";
+    let scene = scene(&brokers.addresses(), &receiver, "", map);
+    let worker = start(&scene);
+    wait_for(&receiver, 20);
+    assert_eq!(end(worker).code, 0);
+    assert_received(&receiver, 0..20);
+}
+
+/// A full ring pauses the partitions and never the polling: a SIEM that is down for longer than a session costs no rebalance.
+#[test]
+fn a_siem_that_is_down_pauses_the_partitions_and_moves_none() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&["503"]));
+    write(&brokers.addresses(), "audit", values(0..3_000));
+    let scene = scene(
+        &brokers.addresses(),
+        &receiver,
+        "max_queue_size = 100\nbatch_size = 50\nbreaker.recovery_timeout_seconds = 0.1",
+        "",
+    );
+    let worker = start(&scene);
+    wait_until(|| receiver.fault_hits() > 3);
+    let begun = Instant::now();
+    wait_until(|| begun.elapsed() > Duration::from_secs(8));
+    assert_eq!(committed(&brokers.addresses(), GROUP, "audit"), 0);
+    receiver.set_faults(Vec::new());
+    wait_for(&receiver, 3_000);
+    let ran = end(worker);
+    let report = ran.json();
+    assert_eq!(
+        (ran.code, &report["partitions"]["assigned"], report["partitions"]["revoked"].as_u64() <= Some(4)),
+        (0, &4.into(), true),
+        "{ran:?}"
+    );
+    assert_received(&receiver, 0..3_000);
+    assert_eq!((receiver.counts().duplicated, committed(&brokers.addresses(), GROUP, "audit")), (0, 3_000));
+}
+
+/// Under each fault of the SIEM: what is committed never exceeds what it holds, and what is in the dead letter; and a worker
+/// that comes after delivers the rest.
+#[test]
+fn a_commit_never_runs_ahead_under_each_fault_of_the_menu() {
+    let cases: Vec<menu::Case> = menu::OF_EVENTS.to_vec();
+    let cases = std::sync::Mutex::new(cases.into_iter());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(case) = { cases.lock().unwrap().next() } {
+                    one_fault(&case);
+                }
+            });
+        }
+    });
+}
+
+fn one_fault(case: &menu::Case) {
+    const EVENTS: u32 = 120;
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[case.amid]));
+    let mut all = values(0..EVENTS);
+    // What the faults that look at events look for.
+    all[17] = all[17].replace("u-17", "poison");
+    write(&brokers.addresses(), "audit", all);
+    let keys =
+        "batch_size = 20\ntimeout_seconds = 1\ndrain_timeout_seconds = 1\nbreaker.recovery_timeout_seconds = 0.1";
+    let scene = scene(&brokers.addresses(), &receiver, keys, "");
+    let worker = start(&scene);
+    let begun = Instant::now();
+    let settled = || {
+        let done = receiver.counts().unique.cast_signed() + lines_of(&scene.path("dead.ndjson"));
+        done >= i64::from(EVENTS) || receiver.fault_hits() >= 3 || begun.elapsed() > Duration::from_secs(20)
+    };
+    wait_until(|| {
+        // Asked first: whatever is committed had its fate before.
+        let held_back = committed(&brokers.addresses(), GROUP, "audit");
+        let fated = receiver.counts().unique.cast_signed() + lines_of(&scene.path("dead.ndjson"));
+        assert!(held_back <= fated, "{}: {held_back} committed, {fated} have a fate", case.name);
+        settled()
+    });
+    let ran = end(worker);
+    let fated = receiver.counts().unique.cast_signed() + lines_of(&scene.path("dead.ndjson"));
+    let held_back = committed(&brokers.addresses(), GROUP, "audit");
+    assert!(held_back <= fated, "{}: {held_back} committed, {fated} have a fate: {ran:?}", case.name);
+    assert_eq!(ran.json()["lost"]["bug"], 0, "{}", case.name);
+    receiver.set_faults(Vec::new());
+    let worker = start(&scene);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == i64::from(EVENTS));
+    let ran = end(worker);
+    let dead = scene.dead_letter();
+    for number in 0..EVENTS {
+        let is_held = receiver.contains(id(number).as_u128()) || dead.contains_key(&id(number).to_string());
+        assert!(is_held, "{}: {number} is nowhere: {ran:?}", case.name);
+    }
+}
+
+#[test]
+fn workers_share_the_partitions_and_what_moves_is_not_lost() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    write(&brokers.addresses(), "audit", values(0..2_000));
+    let scenes = [0, 1].map(|_| scene(&brokers.addresses(), &receiver, "", ""));
+    let first = start(&scenes[0]);
+    wait_for(&receiver, 1);
+    let second = start(&scenes[1]);
+    write(&brokers.addresses(), "audit", values(2_000..4_000));
+    wait_for(&receiver, 4_000);
+    // Until the second has its part, and the first has had to give it up.
+    let (begun, mut next) = (Instant::now(), 4_000);
+    while !second.stderr().contains("partitions: 2") && begun.elapsed() < Duration::from_secs(30) {
+        write(&brokers.addresses(), "audit", values(next..next + 100));
+        next += 100;
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(second.stderr().contains("partitions: 2"), "{}", second.stderr());
+    let first = end(first);
+    wait_for(&receiver, u64::from(next));
+    let begun = Instant::now();
+    while committed(&brokers.addresses(), GROUP, "audit") != i64::from(next) {
+        let held = committed_by_partition(&brokers.addresses(), GROUP, "audit");
+        assert!(begun.elapsed() < PATIENCE, "{held:?} of {next} committed: {first:?} {}", second.stderr());
+        thread::sleep(Duration::from_millis(100));
+    }
+    let second = end(second);
+    assert_eq!((first.code, second.code), (0, 0), "{first:?} {second:?}");
+    assert_received(&receiver, 0..next);
+}
+
+/// Killed in the middle, it commits nothing any more: what it had delivered and not committed is delivered again, and no more.
+#[test]
+fn the_others_take_over_from_a_worker_that_is_killed() {
+    const EVENTS: u32 = 6_000;
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    write(&brokers.addresses(), "audit", values(0..EVENTS / 2));
+    let scenes = [0, 1, 2].map(|_| scene(&brokers.addresses(), &receiver, "batch_size = 20", ""));
+    let mut workers: Vec<Running> = scenes.iter().map(start).collect();
+    wait_until(|| workers.iter().all(|worker| worker.stderr().contains("partitions: ")));
+    write(&brokers.addresses(), "audit", values(EVENTS / 2..EVENTS));
+    let killed = workers.remove(0);
+    killed.signal(Signal::KILL);
+    drop(killed.wait());
+    let before = committed(&brokers.addresses(), GROUP, "audit");
+    let uncommitted = receiver.counts().unique.cast_signed() - before;
+    wait_for(&receiver, u64::from(EVENTS));
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == i64::from(EVENTS));
+    for worker in workers {
+        let ran = end(worker);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    assert_received(&receiver, 0..EVENTS);
+    let duplicated = receiver.counts().duplicated.cast_signed();
+    assert!(duplicated <= uncommitted, "{duplicated} twice, {uncommitted} were uncommitted");
+}
+
+#[test]
+fn what_a_worker_needs_is_told_before_it_starts() {
+    let receiver = receiver(&[]);
+    let scene = Scene::new(&receiver.url(), "");
+    let ran = start(&scene).wait();
+    assert!(ran.code == 2 && ran.stderr.contains("add [input.kafka] with brokers and topics"), "{ran:?}");
+    let text = scene.read("siem.toml");
+    let kafka = "[input.kafka]\nbrokers = [\"127.0.0.1:1\"]\ntopics = [\"audit\"]\n";
+    let without = text.split_once("[siem").map(|(_, rest)| format!("{kafka}\n[siem{rest}")).unwrap();
+    scene.write("siem.toml", without);
+    let ran = start(&scene).wait();
+    assert!(ran.code == 2 && ran.stderr.contains("add [input] rejected"), "{ran:?}");
+}
