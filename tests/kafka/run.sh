@@ -31,4 +31,4 @@ if [ -z "${SIEM_FORWARD_KAFKA:-}" ] && ! obtain; then
   exit 0
 fi
 export SIEM_FORWARD_KAFKA
-cargo test --locked --features kafka --test promises real_kafka -- --ignored --nocapture
+cargo test --locked --features "${FEATURES:-kafka}" --test promises real_kafka -- --ignored --nocapture
