@@ -34,6 +34,9 @@ pub(crate) enum Failure {
     )]
     NoRejected,
     #[cfg(feature = "kafka")]
+    #[error("[input] records is for files with an array in a document; a record of Kafka is one event: leave it out")]
+    ArrayInRecord,
+    #[cfg(feature = "kafka")]
     #[error(
         "a worker forwards to one: there are the pipelines {known}; say which by --pipeline, and start a worker for each"
     )]

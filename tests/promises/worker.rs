@@ -272,7 +272,14 @@ fn what_a_worker_needs_is_told_before_it_starts() {
     let text = scene.read("siem.toml");
     let kafka = "[input.kafka]\nbrokers = [\"127.0.0.1:1\"]\ntopics = [\"audit\"]\n";
     let without = text.split_once("[siem").map(|(_, rest)| format!("{kafka}\n[siem{rest}")).unwrap();
-    scene.write("siem.toml", without);
+    scene.write("siem.toml", &without);
     let ran = start(&scene).wait();
     assert!(ran.code == 2 && ran.stderr.contains("add [input] rejected"), "{ran:?}");
+    scene.write("siem.toml", format!("[input]\nrecords = \"/Records\"\n{without}"));
+    let ran = start(&scene).wait();
+    assert!(ran.code == 2 && ran.stderr.contains("a record of Kafka is one event"), "{ran:?}");
+    let second = "[siem.other]\ntype = \"file\"\npath = \"-\"\ndead_letter = \"none\"\n";
+    scene.write("siem.toml", format!("{without}\n{second}"));
+    let ran = start(&scene).wait();
+    assert!(ran.code == 2 && ran.stderr.contains("there are the pipelines splunk, other"), "{ran:?}");
 }

@@ -81,6 +81,9 @@ enum End {
 pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
     let mut config = arguments.config.load()?;
     let input = config.input.kafka.take().ok_or(Failure::NoKafkaInput)?;
+    if config.input.records.is_some() {
+        return Err(Failure::ArrayInRecord);
+    }
     let pipeline = pipeline(config.pipelines, arguments.pipeline.as_deref())?;
     let name = pipeline.name.clone();
     if !pipeline.siem.enabled {
