@@ -163,7 +163,7 @@ impl Gate {
         let reason = match reason {
             _ if !self.enabled => RefusedReason::Disabled,
             // A child's ring is full for ever: nobody empties it there.
-            reason if reason.passes() && self.started_in.is_elsewhere() => RefusedReason::Forked,
+            reason if reason.passes() && self.started_in.is_elsewhere_by_samples() => RefusedReason::Forked,
             // Closed meanwhile: the last gap may have been told, and this one would be in none.
             reason if reason.passes() && self.ring.is_closed() => RefusedReason::Closed,
             other => other,

@@ -1,5 +1,14 @@
 //! Whether this is still the process that something was made in.
 
+use std::cell::Cell;
+
+/// Where asking the system costs as much as all else, every so many questions of a thread it is asked.
+const ASKED_EVERY: u32 = 64;
+
+thread_local! {
+    static QUESTIONS: Cell<u32> = const { Cell::new(0) };
+}
+
 /// Remembers the process that it was made in.
 #[derive(Debug)]
 pub(crate) struct ForkGuard {
@@ -17,6 +26,16 @@ impl ForkGuard {
     #[inline]
     pub(crate) fn has_forked(&self) -> bool {
         self.forks.clone().is_some_and(|mut guard| guard.detected_fork())
+    }
+
+    /// The same, and at a thread's first question and every 64th also of a bare `clone`: for those who have little time.
+    pub(crate) fn is_elsewhere_by_samples(&self) -> bool {
+        let is_due = QUESTIONS.try_with(|questions| {
+            let number = questions.get();
+            questions.set(number.wrapping_add(1));
+            number.is_multiple_of(ASKED_EVERY)
+        });
+        self.has_forked() || is_due.unwrap_or(true) && self.is_elsewhere()
     }
 
     /// Whether this is another process, however it came to be: a system call, for those who have time.
