@@ -342,7 +342,7 @@ impl Emitter {
     /// An empty buffer with room for so many bytes, from the pool where it has such, for an event that is built elsewhere.
     #[cfg(all(feature = "cli", feature = "kafka"))]
     pub(crate) fn buffer_of(&self, bytes: usize) -> TextBuffer {
-        if bytes > Pool::BUFFER_BYTES { TextBuffer::with_capacity(bytes) } else { self.gate.pool.take() }
+        self.gate.pool.take_for(bytes)
     }
 
     /// Begins an event in a pooled buffer, created now; [`EventBuilder::try_send`] hands it in.

@@ -26,6 +26,12 @@ impl Pool {
         self.0.pop().unwrap_or_else(|| TextBuffer::with_capacity(Self::BUFFER_BYTES))
     }
 
+    /// The same with room for so many bytes: more than a pooled one holds has memory of its own.
+    #[cfg(feature = "cli")]
+    pub(crate) fn take_for(&self, bytes: usize) -> TextBuffer {
+        if bytes > Self::BUFFER_BYTES { TextBuffer::with_capacity(bytes) } else { self.take() }
+    }
+
     /// A copy of this text in a buffer of the pool; one that is too large for them has memory of its own.
     #[inline]
     pub(crate) fn copy_of(&self, text: &TextBuffer) -> TextBuffer {

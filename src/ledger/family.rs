@@ -171,7 +171,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "1 while events get through for all that is known, 0 otherwise.",
         |reading| gauge(f64::from(u8::from(reading.around.healthy))),
     ),
-    // The rest of the ledger: accepted = sent + dead_lettered + lost + in_flight.
+    // The rest of the ledger: accepted = sent + dead_lettered + lost + handed_back + in_flight.
     family(
         "siem_events_accepted_total",
         COUNTER,
@@ -195,6 +195,13 @@ pub(super) const FAMILIES: &[Family] = &[
         &["reason"],
         "Events that were accepted and are neither delivered nor in the dead letter.",
         lost,
+    ),
+    family(
+        "siem_events_handed_back_total",
+        COUNTER,
+        &[],
+        "Events that were left where they came from: of a worker, in their topic, to be read again.",
+        |reading| counter(reading.snapshot.ledger.handed_back),
     ),
     family("siem_events_in_flight", GAUGE, &[], "Events that are accepted and have no fate yet.", |reading| {
         gauge(float(reading.snapshot.ledger.in_flight))

@@ -23,6 +23,11 @@ impl Destinations {
         self.gate(self.home).map_or_else(TextBuffer::empty, |home| home.pool.take())
     }
 
+    #[cfg(feature = "cli")]
+    pub(super) fn buffer_of(&self, bytes: usize) -> TextBuffer {
+        self.gate(self.home).map_or_else(TextBuffer::empty, |home| home.pool.take_for(bytes))
+    }
+
     pub(super) fn give_back(&self, buffer: TextBuffer) {
         if let Some(home) = self.gate(self.home) {
             home.pool.give_back(buffer);

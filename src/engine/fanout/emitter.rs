@@ -9,9 +9,9 @@ use super::destinations::Destinations;
 use super::not_taken::{NotTaken, Reasons};
 use super::places::Places;
 use crate::engine::emitter::{Emitter, Gate, Pause};
-use crate::event::{AuditEvent, EventBuilder, EventType, Severity, now};
 #[cfg(feature = "cli")]
-use crate::event::{Pool, TextBuffer};
+use crate::event::TextBuffer;
+use crate::event::{AuditEvent, EventBuilder, EventType, Severity, now};
 use crate::ledger::RefusedReason;
 
 /// Where a service hands in its events, for all destinations of a [`Fanout`](crate::Fanout).
@@ -98,7 +98,7 @@ impl FanoutEmitter {
     /// An empty buffer with room for so many bytes, from a pool where it has such, for an event that is built elsewhere.
     #[cfg(feature = "cli")]
     pub(crate) fn buffer_of(&self, bytes: usize) -> TextBuffer {
-        if bytes > Pool::BUFFER_BYTES { TextBuffer::with_capacity(bytes) } else { self.to.buffer() }
+        self.to.buffer_of(bytes)
     }
 
     /// Offers an event to those of `to` that want it: who has taken it, and the event, unless somebody has taken it itself.
