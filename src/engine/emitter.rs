@@ -61,23 +61,17 @@ impl Gate {
         if !is_unmeasured() || !usual || self.started_in.has_forked() {
             return self.push_seldom(event);
         }
-        if let Some(admission) = &self.admission {
-            return self.push_if_admitted(admission, event);
+        if let Some(admission) = &self.admission
+            && let Some(reason) = admission.turns_away(&event, &self.ring)
+        {
+            return Err(self.not_admitted(reason, event));
         }
         self.ring.try_push(event).map_err(|event| self.no_room(event))
     }
 
-    /// Not inlined: to look into the event on the usual path takes it apart there, into registers, and to put it together
-    /// again for the ring costs every event 5 ns, where no policy is set as well.
-    #[inline(never)]
-    fn push_if_admitted(&self, admission: &Admission, event: AuditEvent) -> Result<(), Refused> {
-        if let Some(reason) = admission.unwanted(&event) {
-            return Err(Refused::new(reason, event));
-        }
-        if admission.sheds(event.severity, &self.ring) {
-            return Err(self.no_room_for(event));
-        }
-        self.ring.try_push(event).map_err(|event| self.no_room(event))
+    #[cold]
+    fn not_admitted(&self, reason: RefusedReason, event: AuditEvent) -> Refused {
+        if reason == RefusedReason::Shed { self.no_room_for(event) } else { Refused::new(reason, event) }
     }
 
     /// One of those that are measured, or an unusual one.
@@ -214,6 +208,15 @@ impl Admission {
             return Some(RefusedReason::Filtered);
         }
         (!self.sampler.keeps(event.id, event.severity)).then_some(RefusedReason::Sampled)
+    }
+
+    /// Why it is not taken, where it is not.
+    ///
+    /// Not inlined: to look into the event on the usual path takes it apart there, into registers, and to put it together
+    /// again for the ring costs every event 5 ns, where no policy is set as well.
+    #[inline(never)]
+    fn turns_away(&self, event: &AuditEvent, ring: &Ring<ArrayQueue<Option<AuditEvent>>>) -> Option<RefusedReason> {
+        self.unwanted(event).or_else(|| self.sheds(event.severity, ring).then_some(RefusedReason::Shed))
     }
 
     #[inline]
