@@ -41,20 +41,20 @@ fn demo(arguments: &[&str]) -> (Ran, Value) {
 
 #[test]
 fn a_demo_misses_nothing() {
-    let (ran, report) = demo(&["--events", "20000"]);
+    let (ran, report) = demo(&["--events", "10000"]);
     assert_eq!((ran.code, &report["receiver"]["duplicated"]), (0, &0.into()), "{ran:?}");
-    assert_eq!((&report["delivered"], &report["receiver"]["unique"]), (&20_000.into(), &20_000.into()));
+    assert_eq!((&report["delivered"], &report["receiver"]["unique"]), (&10_000.into(), &10_000.into()));
     for positive in ["events_per_second", "cpu_seconds_per_million", "peak_rss_bytes"] {
         assert!(report[positive].as_f64().unwrap() > 0.0, "{positive}: {report}");
     }
-    assert!(ran.stderr.contains("All 20,000 events were delivered. The ledger balances."), "{}", ran.stderr);
+    assert!(ran.stderr.contains("All 10,000 events were delivered. The ledger balances."), "{}", ran.stderr);
 }
 
 #[test]
 fn a_demo_on_several_threads_with_gzip_misses_nothing() {
-    let arguments = ["--events", "20001", "--producers", "3", "--batchers", "2", "--senders", "3"];
+    let arguments = ["--events", "10001", "--producers", "3", "--batchers", "2", "--senders", "3"];
     let (ran, report) = demo(&[&arguments[..], &["--compression", "gzip"]].concat());
-    assert_eq!((ran.code, &report["receiver"]["unique"]), (0, &20_001.into()), "{ran:?}");
+    assert_eq!((ran.code, &report["receiver"]["unique"]), (0, &10_001.into()), "{ran:?}");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_siem_on_a_bad_day_costs_retries_and_no_event() {
 
 #[test]
 fn what_the_siem_names_is_missing_and_dead_lettered_and_nothing_else() {
-    let (ran, report) = demo(&["--events", "20000", "--fault", "400:event=3,every=10"]);
+    let (ran, report) = demo(&["--events", "10000", "--fault", "400:event=3,every=5"]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(report["dead_lettered"].as_u64().unwrap() >= 4, "{report}");
 }

@@ -127,10 +127,10 @@ fn what_it_would_send_and_what_it_does_is_shown() {
 #[test]
 fn a_demo_against_elasticsearch_misses_nothing() {
     for arguments in [&["--compression", "gzip"][..], &["--senders", "3", "--batchers", "2"]] {
-        let ran = run(&[&["demo", "--as", "elastic", "--events", "20000", "--json"], arguments].concat());
+        let ran = run(&[&["demo", "--as", "elastic", "--events", "5000", "--json"], arguments].concat());
         let report = ran.json();
         assert_eq!((ran.code, &report["receiver"]["missing"]), (0, &0.into()), "{ran:?}");
-        assert_eq!((&report["receiver"]["unique"], &report["receiver"]["duplicated"]), (&20_000.into(), &0.into()));
+        assert_eq!((&report["receiver"]["unique"], &report["receiver"]["duplicated"]), (&5_000.into(), &0.into()));
     }
     let ran = run(&["demo", "--as", "elastic", "--ack-delay", "1"]);
     assert_eq!(ran.code, 2);

@@ -150,7 +150,7 @@ fn reading_stops_while_the_ring_is_full_and_nothing_is_lost() {
     let scene = Scene::new(&receiver.url(), SMALL);
     let mut running = scene.start(&["--json"]);
     let mut stdin = running.stdin.take().unwrap();
-    let (wrote, total) = (Arc::new(AtomicU64::new(0)), 60_000);
+    let (wrote, total) = (Arc::new(AtomicU64::new(0)), 20_000);
     let feeding = std::thread::spawn({
         let wrote = Arc::clone(&wrote);
         move || {

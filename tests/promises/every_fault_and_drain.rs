@@ -20,7 +20,7 @@ use crate::hec::{
     receiver, splunk, webhook,
 };
 use crate::menu::{Case, Doubles, OF_ACKS, OF_EVENTS, serve};
-use crate::support::{PATIENCE, send, send_one};
+use crate::support::{PATIENCE, restless, send, send_one};
 
 /// The deadline of a drain amid a fault, and the half second that drain may take beyond it.
 const DEADLINE: Duration = Duration::from_millis(800);
@@ -72,7 +72,11 @@ impl Table {
             Elastic => builder(elastic(receiver.url(), patience(case)), &letter),
             Webhook => builder(webhook(receiver.url(), patience(case)), &letter),
         };
-        let forwarder = builder.batch_size(rng.usize(25..=50)).connection(connection).start().unwrap();
+        let mut breaker = restless();
+        // As many probes within a deadline as show that each fails alike, and no more.
+        breaker.recovery_timeout = Duration::from_millis(20);
+        let builder = builder.batch_size(rng.usize(25..=50)).breaker(breaker);
+        let forwarder = builder.connection(connection).start().unwrap();
         Self { receiver, letter, forwarder, guest }
     }
 

@@ -49,7 +49,7 @@ fn every_file_is_read_to_its_end_and_each_event_is_one() {
 #[test]
 fn every_file_that_is_cut_or_has_a_byte_changed_is_read_to_its_end() {
     for (_, bytes) in corpus() {
-        let step = bytes.len() / 5 + 1;
+        let step = bytes.len() / 3 + 1;
         for at in (0..bytes.len()).step_by(step) {
             read(&bytes[..at]);
             for other in [b'"', b'{', 0xed] {
