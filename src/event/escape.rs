@@ -1,7 +1,8 @@
-//! JSON text: escaping, eight bytes at a time.
+//! JSON text: escaping, sixteen bytes at a time.
 //!
-//! Nearly all audit text needs no escape, so the scan decides the cost. It looks at 8 bytes in one 64-bit word (the
-//! "has zero byte" and "has less" tests from Sean Anderson's "Bit Twiddling Hacks") and copies clean stretches whole.
+//! Nearly all audit text needs no escape, so the scan decides the cost. It looks at 16 bytes with the vector instructions that
+//! every CPU of the platform has, at what is shorter in one 64-bit word (the "has zero byte" and "has less" tests from Sean
+//! Anderson's "Bit Twiddling Hacks"), and copies clean stretches whole.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -9,7 +10,6 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// Writes UTF-8 `text` as a JSON string with its quotes.
 #[inline]
 pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    out.reserve(text.len() + 2);
     out.push(b'"');
     write_escaped(text, out);
     out.push(b'"');
@@ -18,6 +18,11 @@ pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
 /// Writes a part of a JSON string: without quotes.
 #[inline]
 pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    if is_clean(text) { out.extend_from_slice(text) } else { write_unclean(text, out) }
+}
+
+#[cold]
+fn write_unclean(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     loop {
         let clean = clean_length(rest);
@@ -29,8 +34,28 @@ pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// How many bytes from the start need no escape.
+/// Whether no byte needs an escape. The last chunk begins among bytes that were looked at already, which is less than to look at
+/// single ones.
 #[inline]
+fn is_clean(text: &[u8]) -> bool {
+    if let Some(last) = text.last_chunk::<16>() {
+        let (chunks, _) = text.as_chunks::<16>();
+        return is_clean_chunk(last) && chunks.iter().all(is_clean_chunk);
+    }
+    let is_clean_word = |word: &[u8; 8]| suspicious(u64::from_le_bytes(*word)) == 0;
+    match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        (Some(first), Some(last)) => is_clean_word(first) && is_clean_word(last),
+        _ => !text.iter().any(|byte| needs_escape(*byte)),
+    }
+}
+
+/// All at once, without a branch a byte.
+#[inline]
+fn is_clean_chunk(chunk: &[u8; 16]) -> bool {
+    chunk.iter().fold(0, |found, byte| found | u8::from(needs_escape(*byte))) == 0
+}
+
+/// How many bytes from the start need no escape.
 fn clean_length(text: &[u8]) -> usize {
     let mut clean = 0;
     let (words, _) = text.as_chunks::<8>();
@@ -40,10 +65,6 @@ fn clean_length(text: &[u8]) -> usize {
             return clean + found.trailing_zeros() as usize / 8;
         }
         clean += 8;
-    }
-    // The last word, of which the first bytes were looked at already, instead of up to seven single bytes.
-    if text.last_chunk::<8>().is_some_and(|word| suspicious(u64::from_le_bytes(*word)) == 0) {
-        return text.len();
     }
     let tail = text.get(clean..).unwrap_or_default();
     clean + tail.iter().position(|byte| needs_escape(*byte)).unwrap_or(tail.len())
@@ -62,7 +83,7 @@ fn suspicious(word: u64) -> u64 {
 
 #[inline]
 fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 
 #[cold]

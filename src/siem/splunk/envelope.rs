@@ -86,7 +86,7 @@ impl Envelope {
         body.extend_from_slice(b",\"severity\":\"");
         body.extend_from_slice(event.severity.name().as_bytes());
         body.extend_from_slice(b"\"},\"event\":");
-        json::write_named(event, "src_ip", body);
+        json::write_with_src_ip(event, body);
         body.push(b'}');
     }
 }
