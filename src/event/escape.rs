@@ -82,6 +82,7 @@ fn suspicious(word: u64) -> u64 {
 }
 
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a branch would keep the compiler from looking at many bytes at once")]
 fn needs_escape(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
