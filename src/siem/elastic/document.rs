@@ -4,6 +4,7 @@
 //! never grow by what a service puts into them. Absent fields leave no trace.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
 use crate::event::escape::write_text;
 use crate::event::{AuditEvent, EventType, Field, Fields, Severity, write_members};
@@ -14,7 +15,6 @@ pub(super) const ECS_VERSION: &str = "9.0.0";
 
 /// What is longer is no keyword to look for, and does not stand in a document twice.
 const RELATED_BYTES_MAX: usize = 1024;
-const USER: [(Field, &str); 2] = [(Field::UserId, "\"id\":"), (Field::UserEmail, "\"email\":")];
 
 /// What was decided, as far as the schema knows decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,21 +47,21 @@ pub(super) fn write(event: &AuditEvent, shared: &[u8], out: &mut Vec<u8>) {
         None => b"]",
     });
     out.extend_from_slice(level_of(event.severity).as_bytes());
-    json::write_group(&fields, b",\"user\":{", &USER, b"}", out);
-    json::write_group(&fields, b",\"service\":{", &[(Field::ServerId, "\"id\":")], b"}", out);
-    json::write_group(&fields, b",\"gen_ai\":{\"tool\":{", &[(Field::ToolName, "\"name\":")], b"}}", out);
-    json::write_group(&fields, b",\"rule\":{", &[(Field::PolicyId, "\"id\":")], b"}", out);
+    let users = write_user(&fields, out);
+    write_field(&fields, Field::ServerId, b",\"service\":{\"id\":", b"}", out);
+    write_field(&fields, Field::ToolName, b",\"gen_ai\":{\"tool\":{\"name\":", b"}}", out);
+    write_field(&fields, Field::PolicyId, b",\"rule\":{\"id\":", b"}", out);
     let address = fields.get(Field::IpAddress).map(|text| (text, ip_in(text)));
     if let Some((text, ip)) = address {
         write_source(text, ip, out);
     }
-    json::write_group(&fields, b",\"user_agent\":{", &[(Field::UserAgent, "\"original\":")], b"}", out);
-    json::write_group(&fields, b",\"http\":{\"request\":{", &[(Field::RequestId, "\"id\":")], b"}}", out);
-    write_related(&fields, address.and_then(|(_, ip)| ip), out);
+    write_field(&fields, Field::UserAgent, b",\"user_agent\":{\"original\":", b"}", out);
+    write_field(&fields, Field::RequestId, b",\"http\":{\"request\":{\"id\":", b"}}", out);
+    write_related(users, address.and_then(|(_, ip)| ip), out);
     out.extend_from_slice(b",\"audit\":{\"severity\":\"");
     out.extend_from_slice(event.severity.name().as_bytes());
     out.push(b'"');
-    json::write_group(&fields, b",", &[(Field::Decision, "\"decision\":")], b"", out);
+    write_field(&fields, Field::Decision, b",\"decision\":", b"", out);
     if fields.details() > 0 {
         out.extend_from_slice(b",\"details\":");
         write_members(&event.text, fields.details(), out);
@@ -128,35 +128,64 @@ fn level_of(severity: Severity) -> &'static str {
     }
 }
 
+/// Writes a field between `before` and `behind`; nothing where it is not there.
+#[inline]
+fn write_field(fields: &Fields<'_>, field: Field, before: &[u8], behind: &[u8], out: &mut Vec<u8>) {
+    if let Some(text) = fields.get(field) {
+        out.extend_from_slice(before);
+        write_text(text, out);
+        out.extend_from_slice(behind);
+    }
+}
+
+/// Writes the user; returns where the id and the address now stand, as far as somebody may look for them.
+#[inline]
+fn write_user(fields: &Fields<'_>, out: &mut Vec<u8>) -> [Option<Range<usize>>; 2] {
+    let mut write = |field, before: &[u8]| {
+        let text = fields.get(field)?;
+        out.extend_from_slice(before);
+        let start = out.len();
+        write_text(text, out);
+        Some((text.len(), start..out.len()))
+    };
+    let id = write(Field::UserId, b",\"user\":{\"id\":");
+    let email = write(Field::UserEmail, if id.is_some() { b",\"email\":" } else { b",\"user\":{\"email\":" });
+    if id.is_some() || email.is_some() {
+        out.push(b'}');
+    }
+    [id, email].map(|written| written.filter(|(bytes, _)| *bytes <= RELATED_BYTES_MAX).map(|(_, place)| place))
+}
+
 /// The address as it is, where it is more or less than an IP address: a field of that type refuses the whole document.
-fn write_source(text: &[u8], ip: Option<&str>, out: &mut Vec<u8>) {
+fn write_source(text: &[u8], ip: Option<&[u8]>, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"source\":{");
-    if ip.is_none_or(|ip| ip.as_bytes() != text) {
+    if ip != Some(text) {
         out.extend_from_slice(b"\"address\":");
         write_text(text, out);
         out.extend_from_slice(if ip.is_some() { b"," } else { b"" });
     }
     if let Some(ip) = ip {
         out.extend_from_slice(b"\"ip\":\"");
-        out.extend_from_slice(ip.as_bytes());
+        out.extend_from_slice(ip);
         out.push(b'"');
     }
     out.push(b'}');
 }
 
-/// Users and addresses once more, where all that the schema calls related are looked for.
-fn write_related(fields: &Fields<'_>, ip: Option<&str>, out: &mut Vec<u8>) {
-    let users = [Field::UserId, Field::UserEmail].into_iter().filter_map(|field| fields.get(field));
+/// Users and addresses once more, where all that the schema calls related are looked for: a copy of what stands in `out`
+/// already.
+#[inline]
+fn write_related(users: [Option<Range<usize>>; 2], ip: Option<&[u8]>, out: &mut Vec<u8>) {
     let mut before: &[u8] = b",\"related\":{\"user\":[";
-    for user in users.filter(|user| user.len() <= RELATED_BYTES_MAX) {
+    for user in users.into_iter().flatten() {
         out.extend_from_slice(before);
-        write_text(user, out);
+        out.extend_from_within(user);
         before = b",";
     }
     let is_user = before == b",";
     if let Some(ip) = ip {
         out.extend_from_slice(if is_user { b"],\"ip\":[\"".as_slice() } else { b",\"related\":{\"ip\":[\"" });
-        out.extend_from_slice(ip.as_bytes());
+        out.extend_from_slice(ip);
         out.extend_from_slice(b"\"]}");
     } else if is_user {
         out.extend_from_slice(b"]}");
@@ -165,11 +194,30 @@ fn write_related(fields: &Fields<'_>, ip: Option<&str>, out: &mut Vec<u8>) {
 
 /// The one IP address in a text: alone, with a port or a zone behind it, or the first of those that a request was
 /// forwarded for.
-fn ip_in(text: &[u8]) -> Option<&str> {
+#[inline]
+fn ip_in(text: &[u8]) -> Option<&[u8]> {
+    if is_ipv4(text) { Some(text) } else { ip_among(text) }
+}
+
+/// Whether it is an IPv4 address and nothing else, as nearly all are: four numbers without leading zeros.
+#[inline]
+fn is_ipv4(text: &[u8]) -> bool {
+    let mut numbers = 0;
+    text.split(|byte| *byte == b'.').all(|number| {
+        numbers += 1;
+        matches!(
+            number,
+            [b'0'..=b'9']
+                | [b'1'..=b'9', b'0'..=b'9']
+                | [b'1', b'0'..=b'9', b'0'..=b'9']
+                | [b'2', b'0'..=b'4', b'0'..=b'9']
+                | [b'2', b'5', b'0'..=b'5']
+        )
+    }) && numbers == 4
+}
+
+fn ip_among(text: &[u8]) -> Option<&[u8]> {
     let text = std::str::from_utf8(text).ok()?;
-    if text.parse::<IpAddr>().is_ok() {
-        return Some(text);
-    }
     let first = text.split(',').next().unwrap_or_default().trim();
     let bare = match first.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']').map_or("", |(ip, _)| ip),
@@ -177,11 +225,15 @@ fn ip_in(text: &[u8]) -> Option<&str> {
         None => first,
     };
     let bare = bare.split('%').next().unwrap_or_default();
-    bare.parse::<IpAddr>().is_ok().then_some(bare)
+    bare.parse::<IpAddr>().is_ok().then_some(bare.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -196,11 +248,23 @@ mod tests {
             ("10.0.0.1, 192.168.0.1", "10.0.0.1"),
             (" 10.0.0.1 ", "10.0.0.1"),
         ] {
-            assert_eq!(ip_in(text.as_bytes()), Some(ip), "{text}");
+            assert_eq!(ip_in(text.as_bytes()), Some(ip.as_bytes()), "{text}");
         }
         for text in ["", "localhost", "10.0.0", "010.0.0.1", "10.0.0.1:x", "[10.0.0.1", "unix:", "::1::2", ",10.0.0.1"]
         {
             assert_eq!(ip_in(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_an_ipv4_address_is_known_without_parsing_it(
+            text in "[0-9]{1,4}(\\.[0-9]{1,4}){2,4}|[0-2]?[0-9]?[0-9](\\.[0-2]?[0-9]?[0-9]){3}|[0-9.:x]{0,16}",
+            number: u32,
+        ) {
+            for text in [text, Ipv4Addr::from(number).to_string()] {
+                prop_assert_eq!(is_ipv4(text.as_bytes()), text.parse::<Ipv4Addr>().is_ok(), "{}", text);
+            }
         }
     }
 

@@ -21,6 +21,21 @@ pub(super) struct Item {
     pub(super) failure_store: Value,
 }
 
+/// What the usual answer is made of, byte for byte, as Elasticsearch and OpenSearch write it for what is asked of them.
+const BEFORE_ITEMS: &[u8] = b"{\"errors\":false,\"items\":[";
+const CREATED: &[u8] = b"{\"create\":{\"status\":201}},";
+const BEHIND_ITEMS: &[u8] = b"]}";
+
+/// Whether the answer is the usual one, that each of so many documents was created. False says nothing: then its items are
+/// to be read. They cost as much as writing the documents does, and this a comparison.
+pub(super) fn are_all_created(body: &[u8], events: usize) -> bool {
+    let items = body.strip_prefix(BEFORE_ITEMS).and_then(|rest| rest.strip_suffix(BEHIND_ITEMS)).unwrap_or_default();
+    // The last one has no comma behind it, and is one byte shorter.
+    events > 0
+        && items.len() + 1 == events.saturating_mul(CREATED.len())
+        && items.chunks(CREATED.len()).all(|item| CREATED.starts_with(item))
+}
+
 /// The items for a batch of so many events: all, or the first of them; none where nothing is to be believed.
 pub(super) fn read(body: &[u8], events: usize) -> Vec<Item> {
     let mut items = Vec::new();
