@@ -19,7 +19,7 @@ use super::dialer::{Dialer, ResolvedLater};
 use super::gzip::Gzip;
 use super::head::{Aside, is_public};
 use super::proxy::Gateway;
-use super::retry_after::retry_after;
+use super::retry_after::{rate_limit_reset, retry_after};
 use super::socket::is_idle;
 use super::{BaseUrl, Compression, HttpConfig, HttpError, HttpErrorKind, Interruptible, Stop, Traffic};
 
@@ -91,12 +91,15 @@ pub struct Answer {
     /// A date is read against the answer's own `Date`, so that the server's clock need not agree with ours; against our
     /// clock where it has none.
     pub retry_after: Option<Duration>,
+    /// What `X-RateLimit-Reset` says, up to a day; `None` without it or where it is not whole seconds. Only who knows the
+    /// service may wait so long: with some it is a wait, with others a moment since 1970.
+    pub rate_limit_reset: Option<Duration>,
 }
 
 impl Answer {
     /// An answer as it was recorded, for tests of what reads it.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, body: body.into(), retry_after: None }
+        Self { status, body: body.into(), retry_after: None, rate_limit_reset: None }
     }
 }
 
@@ -269,6 +272,7 @@ impl Http {
     fn read(&mut self, mut response: Response<Body>) -> Result<Answer, HttpError> {
         let status = response.status().as_u16();
         let retry_after = retry_after(response.headers(), SystemTime::now());
+        let rate_limit_reset = rate_limit_reset(response.headers());
         let mut body = Vec::new();
         let mut read_total = 0;
         let mut reader = response.body_mut().as_reader();
@@ -286,7 +290,7 @@ impl Http {
             let kept = read.min(self.body_kept_max.saturating_sub(body.len()));
             body.extend_from_slice(self.scratch.get(..kept).unwrap_or_default());
         }
-        Ok(Answer { status, body, retry_after })
+        Ok(Answer { status, body, retry_after, rate_limit_reset })
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long a server asks us to wait: both forms of `Retry-After`, whatever it writes there.
+//! How long a server asks us to wait: both forms of `Retry-After`, and `X-RateLimit-Reset`, whatever it writes there.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +18,12 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         // A date that has passed asks for no patience any more.
         Some(moment.duration_since(servers_now).unwrap_or_default())
     })?;
+    Some(wait.min(WAIT_MAX))
+}
+
+/// What `X-RateLimit-Reset` says, where that is whole seconds.
+pub(super) fn rate_limit_reset(headers: &HeaderMap) -> Option<Duration> {
+    let wait = seconds(text(headers, &HeaderName::from_static("x-ratelimit-reset"))?)?;
     Some(wait.min(WAIT_MAX))
 }
 
@@ -119,6 +125,21 @@ mod tests {
             assert_eq!(asked("Tue, 24 Nov 2026 05:01:00 GMT", date), Some(Duration::from_secs(60)), "{date:?}");
             assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT", date), Some(Duration::ZERO), "{date:?}");
         }
+    }
+
+    #[test]
+    fn a_rate_limit_that_is_reset_says_in_how_many_seconds() {
+        let reset = |text: Option<&str>| {
+            let named = text.map(|text| (HeaderName::from_static("x-ratelimit-reset"), text.parse().unwrap()));
+            rate_limit_reset(&named.into_iter().collect())
+        };
+        for (text, seconds) in [("0", Some(0)), (" 27 ", Some(27)), ("1763960400", Some(86_400)), ("", None)] {
+            assert_eq!(reset(Some(text)), seconds.map(Duration::from_secs), "{text:?}");
+        }
+        for text in ["-1", "2.5", "soon", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(reset(Some(text)), None, "{text:?}");
+        }
+        assert_eq!(reset(None), None);
     }
 
     proptest! {

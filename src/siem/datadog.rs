@@ -224,6 +224,8 @@ impl Intake for Datadog {
     fn read(&self, answer: &Answer, _events: usize, secret: &str) -> Verdict {
         match answer.status {
             202 => Verdict::Accept,
+            // Of its other answers the header says how long a window still is that is not used up.
+            429 => status::verdict(&patient(answer), &words_of(answer, secret)),
             _ => status::verdict(answer, &words_of(answer, secret)),
         }
     }
@@ -241,6 +243,12 @@ fn status_of(severity: Severity) -> &'static str {
         Severity::High => "error",
         Severity::Critical => "critical",
     }
+}
+
+/// The answer with the wait that Datadog asks for in its own way, where it asks in no other: `X-RateLimit-Reset` is the
+/// seconds until it takes more.
+fn patient(answer: &Answer) -> Answer {
+    Answer { retry_after: answer.retry_after.or(answer.rate_limit_reset), ..answer.clone() }
 }
 
 /// What happened in a line, for whoever looks at a list of logs: what, with which tool, the decision, and who.

@@ -48,6 +48,26 @@ fn each_status_has_its_verdict() {
     assert_eq!(after, Some(Duration::from_secs(7)));
 }
 
+#[test]
+fn a_rate_limit_says_when_it_is_reset_where_nothing_says_more() {
+    for (status, headers, seconds) in [
+        ("429 Slow", "X-RateLimit-Limit: 9\r\nX-RateLimit-Period: 60\r\nX-RateLimit-Reset: 7", Some(7)),
+        ("429 Slow", "X-RateLimit-Reset: 7\r\nRetry-After: 3", Some(3)),
+        ("429 Slow", "X-RateLimit-Reset: soon", None),
+        ("429 Slow", "X-RateLimit-Period: 60", None),
+        // What is left of the window is no reason to wait for a server that is only broken.
+        ("503 Busy", "X-RateLimit-Reset: 7", None),
+    ] {
+        let head = format!("{status}\r\n{headers}");
+        let script = serve(move |_, stream| reply(stream, &head, b"{}"));
+        let datadog = datadog().url(&script.url).unwrap();
+        let event = AuditEvent::builder(EventType::UserLogin, Severity::Low).build();
+        let verdict = datadog.send_event(&mut datadog.connect(&Stop::new()).unwrap(), &event);
+        let Verdict::Retry { after, .. } = verdict else { panic!("{verdict:?}") };
+        assert_eq!(after, seconds.map(Duration::from_secs), "{headers}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_answer_has_a_verdict_and_none_shows_the_key(
