@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     NoKafkaInput,
     #[cfg(feature = "kafka")]
     #[error(
-        "a record that is no event would be lost once it is committed: add [input] rejected = {{ path = \"rejected.ndjson\" }}"
+        "a record that is no event would be lost once it is committed: let the pipeline have a dead_letter, or add [input] rejected = {{ path = \"rejected.ndjson\" }}"
     )]
     NoRejected,
     #[cfg(feature = "kafka")]
@@ -58,6 +58,8 @@ pub(crate) enum Failure {
     Intake(#[from] IntakeError),
     #[error("{destination} has no acknowledgements: leave that option out, or say --as splunk")]
     NoAcknowledgements { destination: &'static str },
+    #[error("{destination} has its ids at a place that is known: leave --id-field out, or say --as webhook")]
+    IdFieldIsKnown { destination: &'static str },
     #[error("siem.{pipeline} writes its events to standard output, and so does {other}: one of them must go elsewhere")]
     StdoutIsTaken { pipeline: String, other: &'static str },
     #[error("the receiver cannot listen on {address}: {source}")]

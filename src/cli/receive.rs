@@ -28,6 +28,9 @@ pub(crate) struct ReceiveArguments {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     address: IpAddr,
+    /// Where a webhook's events have their id, as its `fields.id` says: names with dots between them; `id` without it
+    #[arg(long, value_name = "FIELD")]
+    id_field: Option<String>,
     /// The token to accept; without it, any is accepted
     #[arg(long)]
     token: Option<Secret>,
@@ -53,6 +56,7 @@ Examples:
   siem-forward receive --port 8088                     healthy, any token
   siem-forward receive --token T --fault 503:every=3   every third request is answered with 503
   siem-forward receive --fault 429:retry_after=5,first=10 --fault delay:ms=200
+  siem-forward receive --as webhook --id-field event.id
   siem-forward receive --ack --ack-delay 10 --fault restart:every=50   loses what waits then
 
 It counts events by id until it is ended by SIGINT or SIGTERM, then prints what it counted. Faults:
@@ -77,13 +81,18 @@ pub(crate) fn receive(arguments: &ReceiveArguments) -> Result<ExitCode, Failure>
     let ended = Ended::watch()?;
     let address = SocketAddr::new(arguments.address, arguments.port);
     let ack = arguments.ack.then_some(arguments.ack_delay);
+    if arguments.id_field.is_some() && arguments.played != Played::Webhook {
+        return Err(Failure::IdFieldIsKnown { destination: arguments.played.name() });
+    }
+    let healthy = ReceiverConfig::default();
     let config = ReceiverConfig {
         play: arguments.played.part(ack)?,
         address,
         token: arguments.token.as_ref().map(|token| token.expose().to_owned()),
         faults: arguments.faults.clone(),
         ack,
-        ..ReceiverConfig::default()
+        id_field: arguments.id_field.clone().unwrap_or(healthy.id_field),
+        ..healthy
     };
     let receiver =
         Receiver::start(config).map_err(|source| Failure::Listen { address: address.to_string(), source })?;

@@ -12,6 +12,9 @@ use super::play::Play;
 pub struct ReceiverConfig {
     /// Which destination to play. Default [`Play::Splunk`].
     pub play: Play,
+    /// Where a webhook's events have their id, by which they are counted: names with dots between them, as the
+    /// destination's `fields.id` has them. Default `id`; of other destinations it is known.
+    pub id_field: String,
     /// Where to listen; port 0 takes a free one. Default `127.0.0.1:0`.
     pub address: SocketAddr,
     /// The token that a sender must show. Default `None`: any token is accepted, but there must be one.
@@ -48,6 +51,7 @@ impl Default for ReceiverConfig {
     fn default() -> Self {
         Self {
             play: Play::default(),
+            id_field: "id".to_owned(),
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             token: None,
             faults: Vec::new(),
@@ -64,6 +68,7 @@ impl fmt::Debug for ReceiverConfig {
         formatter
             .debug_struct("ReceiverConfig")
             .field("play", &self.play)
+            .field("id_field", &self.id_field)
             .field("address", &self.address)
             .field("token", &self.token.as_ref().map(|_| "[secret]"))
             .field("faults", &self.faults)

@@ -20,7 +20,7 @@ use super::envelope::Envelope;
 use super::ids::Sorted;
 use super::inflate::Inflater;
 use super::kind::Endpoint;
-use super::play::Play;
+use super::play::{Part, Play};
 use super::poll;
 use super::reply::{self, Outcome, Reply};
 use super::request::{Encoding, Extent, Failure, Head, Reader, Route};
@@ -34,7 +34,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) play: Play,
+    pub(super) part: Part,
     pub(super) books: Books,
     pub(super) stop: Stop,
     pub(super) token: RwLock<Option<String>>,
@@ -64,7 +64,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, stream: Arc<TcpStream>) -> Self {
-        let reader = Reader::new(shared.play);
+        let reader = Reader::new(shared.part.play);
         Self {
             shared,
             stream,
@@ -118,7 +118,7 @@ impl Connection {
 
     /// Splunk's health says nothing of the token, Datadog's page tries the key.
     fn health(&self, head: &Head) -> Answer {
-        match self.shared.play {
+        match self.shared.part.play {
             Play::Splunk => Answer::code(17),
             Play::Datadog => self.refusal(head).unwrap_or(Answer::with(200, Body::Valid)),
             Play::Elastic => self.refusal(head).unwrap_or(Answer::with(200, Body::Green)),
@@ -200,7 +200,7 @@ impl Connection {
     /// Why a request is not let in.
     fn refusal(&self, head: &Head) -> Option<Answer> {
         let (shown, token) = (head.authorization.as_deref(), self.shared.token.read());
-        match self.shared.play {
+        match self.shared.part.play {
             Play::Splunk => refusal(shown, token.as_deref()),
             Play::Datadog => match shown.filter(|shown| !shown.is_empty()) {
                 None => Some(Answer::plain(401)),
@@ -261,9 +261,9 @@ impl Connection {
         if plan.restart {
             self.shared.books.restart();
         }
-        let mut outcome = reply::decide(self.shared.play, body, plan.ending(), &mut self.found);
+        let mut outcome = reply::decide(&self.shared.part, body, plan.ending(), &mut self.found);
         let taken = self.found.get_mut(..outcome.taken).unwrap_or_default();
-        let (took, ack_id) = if self.shared.play == Play::Elastic {
+        let (took, ack_id) = if self.shared.part.play == Play::Elastic {
             (self.shared.books.create(body, taken), None)
         } else {
             let channel = channel.filter(|_| outcome.promises_acknowledgement());
@@ -271,7 +271,7 @@ impl Connection {
         };
         if let Reply::Answer(answer) = &mut outcome.reply {
             answer.ack_id = ack_id;
-            if self.shared.play == Play::Elastic {
+            if self.shared.part.play == Play::Elastic {
                 answer.tell_items(bulk::statuses(taken));
             }
         }
@@ -289,7 +289,7 @@ impl Connection {
     fn answer(&mut self, answer: &Answer, announce: Announce, drip: Option<Duration>) -> Result<(), Failure> {
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        answer.write(self.shared.play, announce, &mut out);
+        answer.write(self.shared.part.play, announce, &mut out);
         let sent = self.send(&out, drip);
         self.out = out;
         sent

@@ -61,6 +61,7 @@ pub use play::Play;
 use books::{Books, ThreadClock};
 use connection::{Connection, Next, Shared};
 use ids::Flag;
+use play::Part;
 use schedule::Schedule;
 use stop::Stop;
 
@@ -87,7 +88,7 @@ impl Receiver {
         let listener = Arc::new(TcpListener::bind(config.address)?);
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            play: config.play,
+            part: Part { play: config.play, id_field: config.id_field },
             books: Books::new(config.keep, config.ack.filter(|_| config.play == Play::Splunk)),
             stop: Stop::default(),
             token: RwLock::new(config.token),

@@ -15,3 +15,11 @@ pub enum Play {
     /// A webhook: any path takes events by POST or PUT, and `GET` of any is its health. With a token, as `Bearer`.
     Webhook,
 }
+
+/// What is played, and what there is to know of it.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) play: Play,
+    /// Where a webhook's events have their id.
+    pub(super) id_field: String,
+}

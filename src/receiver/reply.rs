@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::hooks;
 use super::kind::Kind;
 use super::logs;
-use super::play::Play;
+use super::play::{Part, Play};
 
 /// How a request ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,8 +66,8 @@ impl Reply {
 }
 
 /// Decides about a body; `found` gets its events, of which the outcome takes the first few.
-pub(super) fn decide(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelope>) -> Outcome {
-    let outcome = decide_in_order(play, body, fault, found);
+pub(super) fn decide(part: &Part, body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelope>) -> Outcome {
+    let (outcome, play) = (decide_in_order(part, body, fault, found), part.play);
     let is_refused = matches!(&outcome.reply, Reply::Answer(answer) if !answer.is_success());
     let takes_all_the_same = fault.is_some_and(|fault| fault.parameters.taken);
     match play {
@@ -80,13 +80,14 @@ pub(super) fn decide(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut
 }
 
 /// What stands before a fault is kept.
-fn decide_in_order(play: Play, body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelope>) -> Outcome {
+fn decide_in_order(part: &Part, body: &[u8], fault: Option<&Fault>, found: &mut Vec<Envelope>) -> Outcome {
+    let play = part.play;
     let honest = |found: &mut Vec<Envelope>| {
         let reading = match play {
             Play::Splunk => collector::read(body, found),
             Play::Datadog => logs::read(body, found),
             Play::Elastic => bulk::read(body, found),
-            Play::Webhook => hooks::read(body, found),
+            Play::Webhook => hooks::read(body, &part.id_field, found),
         };
         Outcome { reply: Reply::Answer(reading.answer), taken: found.len(), unindexed: reading.unindexed }
     };
@@ -172,7 +173,8 @@ mod tests {
 
     fn outcome(fault: &str, body: &str) -> Outcome {
         let fault = (!fault.is_empty()).then(|| fault.parse().unwrap());
-        decide(Play::Splunk, body.as_bytes(), fault.as_ref(), &mut Vec::new())
+        let part = Part { play: Play::Splunk, id_field: String::new() };
+        decide(&part, body.as_bytes(), fault.as_ref(), &mut Vec::new())
     }
 
     fn taken(answer: Answer, taken: usize) -> Outcome {

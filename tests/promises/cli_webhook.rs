@@ -72,6 +72,20 @@ fn every_form_of_a_body_arrives() {
 }
 
 #[test]
+fn an_id_is_counted_wherever_the_mapping_puts_it() {
+    let id_field = "event.id".to_owned();
+    let config = ReceiverConfig { play: Play::Webhook, id_field, ..ReceiverConfig::default() };
+    let receiver = Receiver::start(config).unwrap();
+    let scene = scene(&receiver, "[siem.webhook.fields]\nid = \"event.id\"\nuser_id = \"event.user\"");
+    let ran = scene.run(&[], lines(0..100));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_received(&receiver, 0..100);
+    assert_eq!(receiver.counts().without_id, 0);
+    let ran = run(&["receive", "--as", "elastic", "--id-field", "event.id"]);
+    assert!(ran.code == 2 && ran.stderr.contains("leave --id-field out"), "{ran:?}");
+}
+
+#[test]
 fn one_bad_event_is_found_by_halving_and_replayed() {
     let receiver = receiver(&["400:contains=u-77"]);
     let scene = scene(&receiver, "batch_size = 50");
