@@ -2,23 +2,29 @@
 //!
 //! `to_nothing` is the base: the same events into a destination that accepts without looking, so that what is left is
 //! building, ring and encoding. Each iteration is one event.
+//!
+//! `file/…` is the file destination: an iteration is a batch of 500 finished events that is given to it, and `bare_write` the
+//! same bytes in one write to a file of one's own. Without waiting for the disk, which is a matter of the disk alone.
 
 #![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
 
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use siem_forward::net::Compression;
+use crossbeam_channel::bounded;
+use siem_forward::net::{Compression, Stop};
 use siem_forward::receiver::{Receiver, ReceiverConfig};
-use siem_forward::siem::{Splunk, from_fn};
-use siem_forward::{Builder, EventType, Forwarder, Severity, Verdict};
+use siem_forward::siem::{File, Fsync, Splunk, from_fn};
+use siem_forward::{Batch, Builder, Emitter, EventType, Forwarder, Severity, Siem, Verdict};
 
-/// From the first event to the end of the drain, which waits for the last.
-fn time(iterations: u64, builder: Builder) -> Duration {
-    let forwarder = builder.start().expect("a forwarder");
-    let emitter = forwarder.emitter();
-    let begun = Instant::now();
-    for number in 0..iterations {
+/// Of a file, before it is removed: some 20 MB.
+const BATCHES_MAX: u64 = 64;
+
+fn emit(emitter: &Emitter, events: u64) {
+    for number in 0..events {
         emitter
             .event(EventType::AuthorizationDenied, Severity::High)
             .user_id("u-2f6c1d9e")
@@ -35,6 +41,13 @@ fn time(iterations: u64, builder: Builder) -> Duration {
             .send_timeout(Duration::from_secs(60))
             .expect("room");
     }
+}
+
+/// From the first event to the end of the drain, which waits for the last.
+fn time(iterations: u64, builder: Builder) -> Duration {
+    let forwarder = builder.start().expect("a forwarder");
+    let begun = Instant::now();
+    emit(&forwarder.emitter(), iterations);
     let report = forwarder.drain(Duration::from_secs(60));
     assert_eq!(report.ledger.delivered, iterations, "{report}");
     begun.elapsed()
@@ -58,5 +71,65 @@ fn end_to_end(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, end_to_end);
+/// How long `work` takes with a batch of 500 events, which a forwarder makes for it.
+fn with_a_batch(work: impl Fn(&Batch) -> Duration + Send + Sync + 'static) -> Duration {
+    let (tell, told) = bounded(1);
+    let destination = from_fn("timed", move |batch| {
+        tell.send(work(batch)).expect("who waits for it");
+        Verdict::Accept
+    });
+    let forwarder = Forwarder::builder(destination).batch_size(500).start().expect("a forwarder");
+    emit(&forwarder.emitter(), 500);
+    let took = told.recv().expect("a time");
+    assert_eq!(forwarder.drain(Duration::from_secs(60)).ledger.delivered, 500);
+    took
+}
+
+/// Times `write` in runs of a bounded file each, which is gone before the next.
+fn written(iterations: u64, path: &Path, mut write: impl FnMut(u64)) -> Duration {
+    let (mut left, mut took) = (iterations, Duration::ZERO);
+    while left > 0 {
+        let run = left.min(BATCHES_MAX);
+        left -= run;
+        let begun = Instant::now();
+        write(run);
+        took += begun.elapsed();
+        fs::remove_file(path).expect("what was written");
+    }
+    took
+}
+
+fn file(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.ndjson");
+    let mut group = criterion.benchmark_group("file");
+    group.throughput(Throughput::Elements(500));
+    group.bench_function("bare_write", |bencher| {
+        bencher.iter_custom(|iterations| {
+            let path = path.clone();
+            with_a_batch(move |batch| {
+                written(iterations, &path, |run| {
+                    let file = OpenOptions::new().create(true).append(true).open(&path);
+                    let mut file = file.expect("a file");
+                    (0..run).for_each(|_| file.write_all(batch.body()).expect("room on the disk"));
+                })
+            })
+        });
+    });
+    group.bench_function("batch_of_500", |bencher| {
+        bencher.iter_custom(|iterations| {
+            let path = path.clone();
+            with_a_batch(move |batch| {
+                let file = File::new(&path).rotate_bytes(0).fsync(Fsync::Never);
+                let mut connection = file.connect(&Stop::new()).expect("a connection");
+                written(iterations, &path, |run| {
+                    (0..run).for_each(|_| assert_eq!(file.send_batch(&mut connection, batch), Verdict::Accept));
+                })
+            })
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, end_to_end, file);
 criterion_main!(benches);

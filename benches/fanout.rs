@@ -9,18 +9,28 @@
 //!   N + 1 costs no more than `take_copy_push`.
 //! - `fanout/filter/…` is an emit to one destination beside another one, whose filter keeps the event away.
 //! - `fanout/away/…` is an emit to two, of which one hangs, so that its ring is full and it refuses; and where both are well.
+//!
+//! Behind them comes a table of how long single emits to two take, by quantiles, at a fixed pace: both are well, or one hangs
+//! and still has room, or has none any more. The states take turns in one run. The goal: p99 as when both are well, at most
+//! 1.2 times. `cargo bench --bench fanout -- quantiles` prints the table alone.
 
-#![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a bench that cannot run says so by a panic, and prints what it measured; nanoseconds fit a float"
+)]
 
-use std::hint::black_box;
+use std::hint::{black_box, spin_loop};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use crossbeam_queue::ArrayQueue;
+use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use siem_forward::policy::Filter;
 use siem_forward::{AuditEvent, Builder, EventType, Fanout, Forwarder, Severity, Verdict, siem};
@@ -33,6 +43,10 @@ const BUFFER_BYTES: usize = 1024;
 const BUFFERS: usize = 4096;
 /// What hangs has a ring that is soon full.
 const FEW_SLOTS: usize = 100;
+/// Of the table: above what a round sends, and how fast it sends.
+const ROUND_SLOTS: usize = 100_000;
+const PER_SECOND: u32 = 20_000;
+const P99_GOAL: f64 = 1.2;
 
 fn prepared(events: usize) -> Vec<AuditEvent> {
     let event = AuditEvent::builder(EventType::ToolInvoked, Severity::Low)
@@ -215,14 +229,19 @@ fn filter(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One that hangs until it is let go, with its ring full.
-fn hanging(released: Receiver<()>) -> Forwarder {
+/// What becomes one that hangs until it is let go, with so many slots in its ring.
+fn hanging_with(slots: usize, released: Receiver<()>) -> Builder {
     let hang = siem::from_fn("hang", move |_| {
         assert!(released.recv().is_err(), "nothing is ever sent: it returns when the bench is over");
         Verdict::Accept
     });
-    let builder = Forwarder::builder(hang).name("hanging").max_queue_size(FEW_SLOTS).batch_size(FEW_SLOTS);
-    let forwarder = builder.batch_timeout(Duration::from_millis(1)).start().expect("a forwarder");
+    Forwarder::builder(hang).name("hanging").max_queue_size(slots).batch_timeout(Duration::from_millis(1))
+}
+
+/// One that hangs until it is let go, with its ring full.
+fn hanging(released: Receiver<()>) -> Forwarder {
+    let builder = hanging_with(FEW_SLOTS, released).batch_size(FEW_SLOTS);
+    let forwarder = builder.start().expect("a forwarder");
     let emitter = forwarder.emitter();
     // Its batcher takes more until its senders have all that they can hold.
     let mut full_for = 0;
@@ -264,5 +283,102 @@ fn away(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// How the one is that stands beside a live one.
+#[derive(Clone, Copy)]
+enum Beside {
+    Well,
+    /// And has room for what comes.
+    Hangs,
+    /// And has no room any more: it refuses each event.
+    IsFull,
+}
+
+const STATES: [Beside; 3] = [Beside::Well, Beside::Hangs, Beside::IsFull];
+
+impl Beside {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Well => "both are well",
+            Self::Hangs => "one hangs, with room",
+            Self::IsFull => "one hangs, without",
+        }
+    }
+
+    fn forwarder(self, backlog: &Backlog, released: Receiver<()>) -> Forwarder {
+        match self {
+            Self::Well => accepting("beside", backlog).max_queue_size(ROUND_SLOTS).start().expect("a forwarder"),
+            Self::Hangs => hanging_with(ROUND_SLOTS, released).start().expect("a forwarder"),
+            Self::IsFull => hanging(released),
+        }
+    }
+}
+
+/// One round: emits at a fixed pace to a live one and the one beside it, and times each into `times`; what comes back is
+/// dropped within that time, as a caller would who does no more with it.
+fn round(beside: Beside, round: Duration, times: &mut Histogram<u64>) {
+    let (release, released) = bounded(0);
+    let backlog = Backlog::default();
+    let live = accepting("live", &backlog).max_queue_size(ROUND_SLOTS).start().expect("a forwarder");
+    let fanout = Fanout::new([beside.forwarder(&backlog, released), live]).expect("a fan-out");
+    let emitter = fanout.emitter();
+    let clock = quanta::Clock::new();
+    let pause = Duration::from_secs(1) / PER_SECOND;
+    let events = prepared(usize::try_from(round.as_nanos() / pause.as_nanos()).expect("events of a round"));
+    let sent = events.len();
+    let mut due = Instant::now();
+    for event in events {
+        due += pause;
+        while Instant::now() < due {
+            spin_loop();
+        }
+        let begun = clock.raw();
+        drop(emitter.try_send(event));
+        let ended = clock.raw();
+        times.saturating_record(clock.delta_as_nanos(begun, ended).max(1));
+    }
+    drop(release);
+    let reports = fanout.drain(Duration::from_secs(30));
+    let live = reports.last().expect("the live one");
+    assert_eq!(live.ledger.delivered, sent as u64, "the live one gets every event");
+}
+
+/// The table. `--test` does all of it once, quickly.
+fn quantiles() {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let (rounds, length) = if is_test { (1, Duration::from_millis(50)) } else { (12, Duration::from_secs(1)) };
+    let histogram = || Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("bounds that it accepts");
+    let mut times = STATES.map(|_| histogram());
+    for number in 0..rounds {
+        // Another one begins each time: none is always the one after the one that hangs.
+        for turn in 0..STATES.len() {
+            let state = (turn + number) % STATES.len();
+            if let (Some(beside), Some(times)) = (STATES.get(state), times.get_mut(state)) {
+                round(*beside, length, times);
+            }
+        }
+    }
+    println!("{:<22} {:>8} {:>8} {:>8} {:>10} {:>10}", "ns an emit to two", "p50", "p99", "p99.9", "max", "p99/well");
+    let at_99 = |times: &Histogram<u64>| times.value_at_quantile(0.99) as f64;
+    let ratios = times.each_ref().map(|of| at_99(of) / times.first().map_or(1.0, at_99));
+    for ((state, times), ratio) in STATES.iter().zip(&times).zip(ratios) {
+        let at = |quantile| times.value_at_quantile(quantile);
+        let (name, max) = (state.name(), times.max());
+        println!("{name:<22} {:>8} {:>8} {:>8} {max:>10} {ratio:>10.2}", at(0.5), at(0.99), at(0.999));
+    }
+    let verdict = if ratios.iter().all(|ratio| *ratio <= P99_GOAL) { "met" } else { "not met" };
+    println!("goal {verdict}: p99 at most {P99_GOAL} times of where both are well");
+}
+
 criterion_group!(benches, base, emit, filter, away);
-criterion_main!(benches);
+
+fn main() {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    if asked.is_empty() || !is_asked("quantiles") {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+    if is_asked("quantiles") {
+        quantiles();
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -402,6 +402,7 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
         }
         Gate {
             ring,
+            was_full: AtomicBool::new(false),
             timings: Timings::new(),
             pool: Pool::filled(slots.min(POOL_BUFFERS_MAX / rings)),
             pipeline: Arc::clone(pipeline),

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
@@ -39,6 +39,8 @@ pub(crate) fn mark_worker() {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) ring: Ring<ArrayQueue<Option<AuditEvent>>>,
+    /// There was no room for the last one that a fan-out offered. Relaxed everywhere: a hint, after which the ring is asked.
+    pub(crate) was_full: AtomicBool,
     pub(crate) timings: Timings,
     pub(crate) pool: Pool,
     pub(crate) pipeline: Arc<Pipeline>,
@@ -138,6 +140,28 @@ impl Gate {
             return Some(RefusedReason::Disabled);
         }
         self.admission.as_ref().and_then(|admission| admission.unwanted(event))
+    }
+
+    /// Whether there was no room for the one before, and is none now: then no copy need be made to be told so. As long as there
+    /// was room it costs a look at what nobody writes.
+    #[inline]
+    pub(super) fn is_still_full(&self) -> bool {
+        self.was_full.load(Ordering::Relaxed) && self.looks_full()
+    }
+
+    #[cold]
+    fn looks_full(&self) -> bool {
+        let is_full = !self.ring.has_room::<AuditEvent>() && !IS_WORKER.get();
+        self.was_full.store(is_full, Ordering::Relaxed);
+        is_full
+    }
+
+    /// An event was refused: where it was for want of room, the next one looks first.
+    #[cold]
+    pub(super) fn note_refusal(&self, reason: RefusedReason) {
+        if reason == RefusedReason::Full {
+            self.was_full.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Counts the refusal of an event so severe.

@@ -76,6 +76,14 @@ impl<Q> Ring<Q> {
         self.closed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a value would have been taken just now.
+    pub(crate) fn has_room<T>(&self) -> bool
+    where
+        Q: Slots<T>,
+    {
+        self.slots.len() < self.slots.capacity()
+    }
+
     /// Puts a value in, from any thread; gives it back if the ring is full, or closes.
     #[inline]
     pub(crate) fn try_push<T>(&self, value: T) -> Result<(), T>

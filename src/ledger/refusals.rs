@@ -51,7 +51,10 @@ impl Refusals {
         let Some(shard) = self.shard() else { return };
         if reason.leaves_gap() {
             let at = at().unix_nanos();
-            shard.first.fetch_min(at, Ordering::Relaxed);
+            // Of many in a row the first one stays: a look is cheaper than to write what is there.
+            if at < shard.first.load(Ordering::Relaxed) {
+                shard.first.fetch_min(at, Ordering::Relaxed);
+            }
             shard.last.fetch_max(at, Ordering::Relaxed);
         }
         if let Some(counter) = shard.counts.get(index(reason, severity)) {

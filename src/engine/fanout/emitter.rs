@@ -1,6 +1,7 @@
 //! The caller's side of a fan-out: a copy for each destination but the last, each in a buffer of its own pool. As an emitter,
 //! it takes no lock, makes no system call, allocates nothing while the pools last, logs nothing and does not panic.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,9 +44,11 @@ impl FanoutEmitter {
 
     #[cold]
     fn turned_away(&self, event: AuditEvent, refused: Reasons) -> Result<(), NotTaken> {
-        let begun = Instant::now();
+        // Asked for only where somebody waits.
+        let begun = OnceCell::new();
         let may_wait = |gate: &Gate, reason| {
-            reason == RefusedReason::Full && gate.block.is_some_and(|timeout| begun.elapsed() < timeout)
+            let has_time = |timeout| begun.get_or_init(Instant::now).elapsed() < timeout;
+            reason == RefusedReason::Full && gate.block.is_some_and(has_time)
         };
         self.wait(event, Places::NONE, refused, may_wait).1.map_err(NotTaken::counted)
     }
@@ -133,9 +136,14 @@ impl FanoutEmitter {
                 refused.note(place, RefusedReason::TooLarge);
                 continue;
             }
+            if gate.is_still_full() {
+                refused.note(place, RefusedReason::Full);
+                continue;
+            }
             match gate.push(event.with_text(gate.pool.copy_of(&event.text))) {
                 Ok(()) => taken.add(Places::at(place)),
                 Err(back) => {
+                    gate.note_refusal(back.reason());
                     refused.note(place, back.reason());
                     gate.pool.give_back(back.into_event().text);
                 }
