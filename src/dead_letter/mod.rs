@@ -18,6 +18,8 @@ mod rewrite;
 
 use crate::siem::Cause;
 
+#[cfg(all(feature = "cli", feature = "kafka"))]
+pub(crate) use file::DeadLetterError;
 #[cfg(feature = "cli")]
 pub(crate) use file::move_away;
 pub(crate) use file::{DeadLetter, Durable, OpenError};
@@ -27,6 +29,8 @@ pub(crate) use journal::{Fates, Folded, Journal};
 pub(crate) use read::{Lines, RawLine};
 #[cfg(feature = "cli")]
 pub(crate) use record::{Damage, Failure, Record, Since};
+#[cfg(all(feature = "cli", feature = "kafka"))]
+pub(crate) use records::Misfit;
 pub(crate) use records::Records;
 #[cfg(feature = "cli")]
 pub(crate) use rewrite::rewrite;

@@ -30,6 +30,8 @@ pub(crate) struct Record<'a> {
 pub(crate) enum Form<'a> {
     Wire(&'a RawValue),
     Event(&'a RawValue),
+    /// What never was an event, with the place that it was read from.
+    Misfit(&'a RawValue),
 }
 
 /// What has become of an event since its record was written.
@@ -67,6 +69,8 @@ pub(crate) enum Damage {
     NotText,
     #[error("not a record: {0}")]
     NotARecord(String),
+    #[error("it is no event")]
+    NoEvent,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +99,8 @@ struct Read<'a> {
     wire: Option<&'a RawValue>,
     #[serde(borrow, default)]
     event: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    record: Option<&'a RawValue>,
 }
 
 impl<'a> Record<'a> {
@@ -105,11 +111,12 @@ impl<'a> Record<'a> {
         // The line's number is told by whoever reads the file.
         let no_line = |error: &serde_json::Error| error.to_string().replace(" at line 1 column ", " at byte ");
         let read: Read<'a> = serde_json::from_str(text).map_err(|error| damage(&no_line(&error)))?;
-        let form = match (read.wire, read.event) {
-            (Some(wire), None) => Form::Wire(wire),
-            (None, Some(event)) => Form::Event(event),
-            (None, None) => return Err(damage(&"it holds neither `wire` nor `event`")),
-            (Some(_), Some(_)) => return Err(damage(&"it holds both `wire` and `event`")),
+        let form = match (read.wire, read.event, read.record) {
+            (Some(wire), None, None) => Form::Wire(wire),
+            (None, Some(event), None) => Form::Event(event),
+            (None, None, Some(record)) => Form::Misfit(record),
+            (None, None, None) => return Err(damage(&"it holds neither `wire` nor `event` nor `record`")),
+            _ => return Err(damage(&"it holds more than one of `wire`, `event` and `record`")),
         };
         let time = |key: &str, text: &str| text.parse().map_err(|error| damage(&format!("`{key}` is {error}")));
         Ok(Self {
@@ -152,6 +159,7 @@ impl<'a> Record<'a> {
         let (key, form) = match self.form {
             Form::Wire(wire) => ("wire", wire),
             Form::Event(event) => ("event", event),
+            Form::Misfit(record) => ("record", record),
         };
         let rest = format!(
             ",\"attempts\":{},\"possible_duplicate\":{},\"{key}\":{form}}}\n",
@@ -172,8 +180,13 @@ impl Form<'_> {
                 Some(Cow::Owned(text.into_bytes()))
             }
             Self::Wire(raw) => Some(Cow::Borrowed(raw.get().as_bytes())),
-            Self::Event(_) => None,
+            Self::Event(_) | Self::Misfit(_) => None,
         }
+    }
+
+    /// Whether it never was an event, so that there is nothing to send.
+    pub(crate) fn is_misfit(&self) -> bool {
+        matches!(self, Self::Misfit(_))
     }
 
     /// The event itself, where the record holds it rather than a wire form.
@@ -181,8 +194,12 @@ impl Form<'_> {
     /// # Errors
     /// When what it holds is none.
     pub(crate) fn event(&self) -> Result<AuditEvent, Damage> {
-        let (Self::Wire(raw) | Self::Event(raw)) = self;
-        serde_json::from_str(raw.get()).map_err(|error| Damage::NotARecord(error.to_string()))
+        match self {
+            Self::Wire(raw) | Self::Event(raw) => {
+                serde_json::from_str(raw.get()).map_err(|error| Damage::NotARecord(error.to_string()))
+            }
+            Self::Misfit(_) => Err(Damage::NoEvent),
+        }
     }
 }
 
@@ -299,8 +316,9 @@ mod tests {
             ("[]", "invalid"),
             ("{\"a\":1}", "missing field `time`"),
             (&good.replace("\"high\"", "\"urgent\""), "severity"),
-            (&good.replace("\"event\":", "\"object\":"), "neither `wire` nor `event`"),
-            (&good.replace("\"event\":", "\"wire\":{},\"event\":"), "both"),
+            (&good.replace("\"event\":", "\"object\":"), "neither `wire` nor `event` nor `record`"),
+            (&good.replace("\"event\":", "\"wire\":{},\"event\":"), "more than one"),
+            (&good.replace("\"event\":", "\"record\":{},\"event\":"), "more than one"),
             (&good.replace("\"time\":\"2", "\"time\":\"x2"), "`time` is not a time"),
         ] {
             let words_of = Record::parse(line.as_bytes()).unwrap_err().to_string();

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use super::{Attempts, Origin};
-use crate::batch::{Batch, Mark};
+use crate::batch::Batch;
 use crate::event::escape::write_text;
-use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::event::{AuditEvent, EventId, Severity, Timestamp};
 use crate::format::json;
 
 /// Records to be written together, a line each. What they have in common is encoded once, since drain writes tens of
@@ -22,6 +22,17 @@ pub(crate) struct Records {
     ends: Vec<usize>,
     /// Whose each line is.
     ids: Vec<EventId>,
+}
+
+/// What was read from a topic and is no event.
+#[cfg(all(feature = "cli", feature = "kafka"))]
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Misfit<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) partition: i32,
+    pub(crate) offset: u64,
+    /// Its value, or the beginning of a long one.
+    pub(crate) text: &'a str,
 }
 
 /// The first and the last part of a record, each an object of its own until they are joined.
@@ -79,7 +90,7 @@ impl Records {
     /// Adds the event at `index`, which has a wire form.
     pub(crate) fn push_wire(&mut self, batch: &Batch, index: usize) {
         let (Some(mark), Some(wire)) = (batch.marks().get(index), batch.event(index)) else { return };
-        self.push_head(mark);
+        self.push_head(mark.id, mark.timestamp, mark.severity);
         self.bytes.extend_from_slice(b",\"wire\":");
         if stands_as_json(wire) {
             self.bytes.extend_from_slice(wire);
@@ -91,22 +102,35 @@ impl Records {
 
     /// Adds an event that never got a wire form: its record holds the event itself.
     pub(crate) fn push_event(&mut self, event: &AuditEvent) {
-        self.push_head(&Mark::of(event, 0));
+        self.push_head(event.id, event.timestamp, event.severity);
         self.bytes.extend_from_slice(b",\"event\":");
         json::write(event, &mut self.bytes);
         self.close();
     }
 
-    fn push_head(&mut self, mark: &Mark) {
-        self.ids.push(mark.id);
+    /// Adds what never was an event. Its id is that of its place, so that it has the same whenever it is read; when it
+    /// happened is not known, and neither is how severe it is: it stands among the gravest, where somebody looks.
+    #[cfg(all(feature = "cli", feature = "kafka"))]
+    pub(crate) fn push_misfit(&mut self, misfit: &Misfit<'_>) {
+        let Misfit { topic, partition, offset, .. } = misfit;
+        let id = EventId::from_foreign(&format!("{topic}[{partition}]@{offset}"));
+        self.push_head(id, Timestamp::now(), Severity::Critical);
+        self.bytes.extend_from_slice(b",\"record\":");
+        // Strings and numbers always serialize.
+        self.bytes.extend_from_slice(&serde_json::to_vec(misfit).unwrap_or_default());
+        self.close();
+    }
+
+    fn push_head(&mut self, id: EventId, time: Timestamp, severity: Severity) {
+        self.ids.push(id);
         let bytes = &mut self.bytes;
         bytes.extend_from_slice(&self.before);
         bytes.extend_from_slice(b",\"id\":\"");
-        mark.id.write(bytes);
+        id.write(bytes);
         bytes.extend_from_slice(b"\",\"event_time\":\"");
-        mark.timestamp.write_rfc3339(bytes);
+        time.write_rfc3339(bytes);
         bytes.extend_from_slice(b"\",\"severity\":\"");
-        bytes.extend_from_slice(mark.severity.name().as_bytes());
+        bytes.extend_from_slice(severity.name().as_bytes());
         bytes.extend_from_slice(b"\",");
         bytes.extend_from_slice(self.after.get(1..).unwrap_or_default());
     }
@@ -139,7 +163,7 @@ fn is_json(wire: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{EventType, Severity};
+    use crate::event::EventType;
     use crate::siem::{Cause, CauseKind};
 
     fn origin() -> Origin {
@@ -169,6 +193,29 @@ mod tests {
         assert_eq!(record["cause"], "http_400");
         assert_eq!(record["possible_duplicate"], true);
         assert_eq!(line.split(|byte| *byte == b'\n').count(), 2, "one line and nothing behind it");
+    }
+
+    #[cfg(all(feature = "cli", feature = "kafka"))]
+    #[test]
+    fn a_record_of_kafka_that_is_no_event_stands_with_its_place_under_the_same_id_each_time() {
+        let mut records = recorded();
+        for (partition, offset) in [(3, 17), (3, 17), (3, 18), (4, 17)] {
+            records.push_misfit(&Misfit { topic: "a \"b\"", partition, offset, text: "{\n\"" });
+        }
+        let lines: Vec<&[u8]> = records.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let record = super::super::Record::parse(lines[0]).unwrap();
+        assert!(record.form.is_misfit() && record.form.wire().is_none() && record.form.event().is_err());
+        assert_eq!((record.severity, &*record.cause), (Severity::Critical, "http_400"));
+        let value: serde_json::Value = serde_json::from_slice(lines[0]).unwrap();
+        let expected = serde_json::json!({"topic": "a \"b\"", "partition": 3, "offset": 17, "text": "{\n\""});
+        assert_eq!((lines.len(), &value["record"]), (4, &expected));
+        assert_eq!(records.ids[0], records.ids[1]);
+        assert!(records.ids[1..].iter().collect::<std::collections::HashSet<_>>().len() == 3);
+        // A replay that writes it again changes nothing of it.
+        let mut again = Vec::new();
+        record.write_again(&super::super::Since::DOUBT, &mut again);
+        let again: serde_json::Value = serde_json::from_slice(&again).unwrap();
+        assert_eq!((&again["record"], &again["id"]), (&expected, &value["id"]));
     }
 
     #[test]

@@ -16,6 +16,8 @@ use super::vitals::Vitals;
 use super::witness::{Keeper, Witness};
 use crate::batch::Mark;
 use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
+#[cfg(all(feature = "cli", feature = "kafka"))]
+use crate::dead_letter::{DeadLetterError, Misfit};
 use crate::event::{AuditEvent, EventId, monotonic};
 use crate::ledger::{Books, LostReason};
 use crate::net::Stop;
@@ -287,6 +289,20 @@ impl Pipeline {
             self.warn("dead_letter", || reason.clone());
             self.vitals.lastingly(reason, monotonic());
         }
+    }
+
+    /// Keeps what was read from a topic and is no event, and so in no books: on the disk when it returns. `None` where there is
+    /// no dead letter.
+    ///
+    /// # Errors
+    /// When it is not kept: then it must stay where it was read.
+    #[cfg(all(feature = "cli", feature = "kafka"))]
+    pub(crate) fn keep_misfit(&self, misfit: &Misfit<'_>, cause: Cause) -> Option<Result<(), DeadLetterError>> {
+        let dead_letter = self.dead_letter.as_ref()?;
+        let mut records = self.records();
+        records.attempted(&Attempts::none(cause));
+        records.push_misfit(misfit);
+        Some(dead_letter.append(&records, Durable::Now).1.map_or(Ok(()), Err))
     }
 
     fn tell_buried(&self, ids: &[EventId]) {

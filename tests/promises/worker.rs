@@ -16,17 +16,17 @@ use siem_forward::receiver::{Receiver, ReceiverConfig};
 
 use crate::kafka::{Brokers, committed, committed_by_partition, write};
 use crate::menu;
-use crate::program::{PATIENCE, Ran, Running, Scene, TOKEN, assert_received, command, id, line, wait_until};
+use crate::program::{PATIENCE, Ran, Running, Scene, TOKEN, assert_received, command, id, line, run, wait_until};
 
-const GROUP: &str = "audit-to-splunk";
+pub(crate) const GROUP: &str = "audit-to-splunk";
 
-fn receiver(faults: &[&str]) -> Receiver {
+pub(crate) fn receiver(faults: &[&str]) -> Receiver {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
     Receiver::start(ReceiverConfig { token: Some(TOKEN.to_owned()), faults, ..ReceiverConfig::default() }).unwrap()
 }
 
 /// A worker's configuration, with more keys of the pipeline and of its input.
-fn scene(brokers: &str, receiver: &Receiver, keys: &str, input: &str) -> Scene {
+pub(crate) fn scene(brokers: &str, receiver: &Receiver, keys: &str, input: &str) -> Scene {
     let scene = Scene::new(&receiver.url(), keys);
     let brokers: Vec<&str> = brokers.split(',').collect();
     let text = format!(
@@ -37,22 +37,22 @@ fn scene(brokers: &str, receiver: &Receiver, keys: &str, input: &str) -> Scene {
     scene
 }
 
-fn start(scene: &Scene) -> Running {
+pub(crate) fn start(scene: &Scene) -> Running {
     let config = scene.path("siem.toml");
     Running::start(command(&["worker", "--json", "--config", config.to_str().unwrap()]))
 }
 
 /// Ends it as one should.
-fn end(worker: Running) -> Ran {
+pub(crate) fn end(worker: Running) -> Ran {
     worker.signal(Signal::TERM);
     worker.wait()
 }
 
-fn wait_for(receiver: &Receiver, events: u64) {
+pub(crate) fn wait_for(receiver: &Receiver, events: u64) {
     assert!(receiver.wait_until(Duration::from_secs(60), |counts| counts.unique >= events), "{:?}", receiver.counts());
 }
 
-fn values(numbers: std::ops::Range<u32>) -> Vec<String> {
+pub(crate) fn values(numbers: std::ops::Range<u32>) -> Vec<String> {
     numbers.map(|number| line(number).trim_end().to_owned()).collect()
 }
 
@@ -81,23 +81,93 @@ fn what_is_read_is_delivered_and_committed_and_read_once() {
     assert_eq!(receiver.counts().duplicated, 0);
 }
 
-#[test]
-fn a_record_that_is_no_event_is_kept_with_its_place_and_holds_up_nobody() {
-    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+/// Three events, and four records that are none.
+fn write_some_that_are_no_events(brokers: &Brokers) {
     let large = line(4).replace("\"u-4\"", &format!("{:?}", "x".repeat(70_000)));
     let more = [line(0), "no event".to_owned(), line(1), "{}".to_owned(), String::new(), large, line(2)];
     write(&brokers.addresses(), "audit", more);
+}
+
+#[test]
+fn a_record_that_is_no_event_is_in_the_dead_letter_with_its_place_and_holds_up_nobody() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    write_some_that_are_no_events(&brokers);
     let scene = scene(&brokers.addresses(), &receiver, "", "");
     let worker = start(&scene);
     wait_for(&receiver, 3);
     wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 7);
     let ran = end(worker);
+    // It never was an event, and so is in none of the books.
+    let report = ran.json();
+    assert_eq!(
+        (ran.code, &report["unreadable"], &report["dead_lettered"], &report["balances"]),
+        (1, &4.into(), &0.into(), &true.into()),
+        "{ran:?}"
+    );
+    assert_received(&receiver, 0..3);
+    let dead = scene.dead_letter();
+    let mut told: Vec<(&str, &str)> =
+        dead.values().map(|line| (line["record"]["text"].as_str().unwrap(), line["cause"].as_str().unwrap())).collect();
+    told.sort_unstable_by_key(|(text, _)| text.len());
+    assert_eq!(told[..3], [("", "no_event"), ("{}", "no_event"), ("no event", "no_event")]);
+    assert_eq!((told.len(), told[3].1, told[3].0.len() <= 64 * 1024), (4, "too_large", true));
+    let places: std::collections::BTreeSet<(u64, u64)> = dead
+        .values()
+        .map(|line| {
+            assert_eq!(line["record"]["topic"], "audit", "{line}");
+            (line["record"]["partition"].as_u64().unwrap(), line["record"]["offset"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(places.len(), 4, "{places:?}");
+    assert!(scene.rejected().is_empty());
+
+    // They are listed, and a replay sends none of them, says so, and leaves them.
+    let before = scene.read("dead.ndjson");
+    let letter = scene.path("dead.ndjson").display().to_string();
+    let listed = run(&["dead-letter", "ls", &letter]);
+    assert!(listed.code == 0 && listed.stdout.contains("no_event"), "{listed:?}");
+    let config = scene.path("siem.toml").display().to_string();
+    let dry = Running::start(command(&["replay", &letter, "--config", &config, "--dry-run"])).end();
+    assert!(dry.stdout.contains("0 records would be sent") && dry.stdout.contains("4 are no event"), "{dry:?}");
+    let replayed = Running::start(command(&["replay", &letter, "--config", &config])).end();
+    assert_eq!(replayed.code, 1, "{replayed:?}");
+    assert!(replayed.stdout.contains("4 records are no events, and stay where they are"), "{replayed:?}");
+    assert_eq!((receiver.counts().events, scene.read("dead.ndjson")), (3, before));
+}
+
+/// Beside others that are events: these are sent, and what is none stays.
+#[test]
+fn a_replay_sends_the_events_beside_records_that_are_none() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&["400:contains=u-1"]));
+    write_some_that_are_no_events(&brokers);
+    let scene = scene(&brokers.addresses(), &receiver, "", "");
+    let worker = start(&scene);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 7);
+    let ran = end(worker);
+    assert_eq!((ran.code, &ran.json()["dead_lettered"]), (1, &1.into()), "{ran:?}");
+    receiver.set_faults(Vec::new());
+    let letter = scene.path("dead.ndjson").display().to_string();
+    let config = scene.path("siem.toml").display().to_string();
+    let replayed = Running::start(command(&["replay", &letter, "--config", &config, "--json"])).end();
+    let told = replayed.json();
+    assert_eq!((replayed.code, &told["delivered"], &told["no_events"]), (1, &1.into(), &4.into()), "{replayed:?}");
+    assert_received(&receiver, 0..3);
+    let left = scene.read("dead.ndjson.replay-1");
+    assert_eq!((left.lines().count(), left.matches("\"record\":").count()), (4, 4), "{left}");
+}
+
+#[test]
+fn without_a_dead_letter_a_record_that_is_no_event_is_among_the_rejected() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    write_some_that_are_no_events(&brokers);
+    let scene = scene(&brokers.addresses(), &receiver, "dead_letter = \"none\"", "");
+    let worker = start(&scene);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 7);
+    let ran = end(worker);
     assert_eq!((ran.code, &ran.json()["unreadable"]), (1, &4.into()), "{ran:?}");
     assert_received(&receiver, 0..3);
     let rejected = scene.rejected();
-    let mut texts: Vec<&str> = rejected.iter().map(|line| line["text"].as_str().unwrap()).collect();
-    texts.sort_unstable_by_key(|text| text.len());
-    assert_eq!((&texts[..3], texts.len()), (&["", "{}", "no event"][..], 4));
+    assert_eq!(rejected.len(), 4);
     for line in &rejected {
         let place = line["file"].as_str().unwrap();
         assert!(place.starts_with("audit[") && place.ends_with(']') && line["offset"].is_u64(), "{line}");
@@ -148,6 +218,32 @@ fn a_siem_that_is_down_pauses_the_partitions_and_moves_none() {
     );
     assert_received(&receiver, 0..3_000);
     assert_eq!((receiver.counts().duplicated, committed(&brokers.addresses(), GROUP, "audit")), (0, 3_000));
+}
+
+/// Who waits for room goes on polling: else one that joins would get nothing until the group takes the first for dead, 30 s
+/// later.
+#[test]
+fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins() {
+    const EVENTS: u32 = 2_000;
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&["503"]));
+    write(&brokers.addresses(), "audit", values(0..EVENTS));
+    let keys = "max_queue_size = 100\nbatch_size = 50\nbreaker.recovery_timeout_seconds = 0.1";
+    let scenes = [0, 1].map(|_| scene(&brokers.addresses(), &receiver, keys, "revoke_timeout_seconds = 1"));
+    let first = start(&scenes[0]);
+    wait_until(|| receiver.fault_hits() > 3);
+    let second = start(&scenes[1]);
+    let begun = Instant::now();
+    while !second.stderr().contains("partitions: 2") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} {}", first.stderr(), second.stderr());
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(committed(&brokers.addresses(), GROUP, "audit"), 0, "nothing has a fate");
+    receiver.set_faults(Vec::new());
+    wait_for(&receiver, u64::from(EVENTS));
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == i64::from(EVENTS));
+    let (first, second) = (end(first), end(second));
+    assert_eq!((first.code, second.code), (0, 0), "{first:?} {second:?}");
+    assert_received(&receiver, 0..EVENTS);
 }
 
 /// Under each fault of the SIEM: what is committed never exceeds what it holds, and what is in the dead letter; and a worker
@@ -271,6 +367,7 @@ fn what_a_worker_needs_is_told_before_it_starts() {
     assert!(ran.code == 2 && ran.stderr.contains("add [input.kafka] with brokers and topics"), "{ran:?}");
     let text = scene.read("siem.toml");
     let kafka = "[input.kafka]\nbrokers = [\"127.0.0.1:1\"]\ntopics = [\"audit\"]\n";
+    let text = text.split_once("dead_letter").unwrap().0.to_owned() + "dead_letter = \"none\"\n";
     let without = text.split_once("[siem").map(|(_, rest)| format!("{kafka}\n[siem{rest}")).unwrap();
     scene.write("siem.toml", &without);
     let ran = start(&scene).wait();

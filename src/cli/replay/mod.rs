@@ -64,6 +64,8 @@ taken out of it; what fails again stays in it with its new cause, and so does wh
 selected. Run the same command again to go on after an interruption: what was delivered is not
 sent twice.
 
+Records of a topic that are no events (cause no_event) stay where they are: there is nothing to send.
+
 Exit codes: 0 all that was selected was delivered; 1 something was not, or a line is damaged;
 2 bad usage or configuration, or records that are meant for another destination.";
 
@@ -77,6 +79,8 @@ struct Plan {
     /// What cannot be sent there.
     foreign: Foreign,
     damaged: Damaged,
+    /// What is no event, and never was.
+    misfits: u64,
 }
 
 /// A pipeline that may be meant, and what there is to be sent through it.
@@ -180,12 +184,14 @@ impl Plan {
         let mut plan = Self { files: backlog(&arguments.files)?, ..Self::default() };
         for file in &plan.files {
             survey(file, &mut plan.damaged, |record, line| {
-                if arguments.selection.takes(record) {
+                if !arguments.selection.takes(record) {
+                    plan.unselected += 1;
+                } else if record.form.is_misfit() {
+                    plan.misfits += 1;
+                } else {
                     for candidate in &mut candidates {
                         candidate.count(record, line.len() as u64 + 1);
                     }
-                } else {
-                    plan.unselected += 1;
                 }
                 Ok(())
             })?;
@@ -208,6 +214,7 @@ impl Plan {
                 object.insert("unselected".to_owned(), json!(self.unselected));
                 object.insert("foreign".to_owned(), json!(self.foreign.records()));
                 object.insert("damaged".to_owned(), json!(self.damaged.lines));
+                object.insert("no_events".to_owned(), json!(self.misfits));
             }
             print(&format!("{object}\n"))?;
             return Ok(ExitCode::SUCCESS);
@@ -219,7 +226,9 @@ impl Plan {
             target.siem_type,
             target.destination
         )];
-        for (number, what) in [(self.unselected, "not selected"), (self.damaged.lines, "damaged")] {
+        for (number, what) in
+            [(self.unselected, "not selected"), (self.damaged.lines, "damaged"), (self.misfits, "no event, and left")]
+        {
             if number > 0 {
                 parts.push(format!("{} {} {what}", count(number), verb(number, "is", "are")));
             }
@@ -230,7 +239,7 @@ impl Plan {
     }
 
     fn carry_out(&self, resend: &Resend<'_>) -> Result<Outcome, Failure> {
-        let mut outcome = Outcome::new(self.tally.records(), self.damaged.lines);
+        let mut outcome = Outcome::new(self.tally.records(), self.damaged.lines, self.misfits);
         if self.tally.records() == 0 {
             return Ok(outcome);
         }

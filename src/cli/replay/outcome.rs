@@ -18,6 +18,8 @@ pub(super) struct Outcome {
     planned: u64,
     /// Lines that are no records, as the files were before.
     damaged: u64,
+    /// Records that were selected and are no events.
+    misfits: u64,
     resent: Vec<Resent>,
     error: Option<String>,
     begun: Instant,
@@ -25,9 +27,9 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(planned: u64, damaged: u64) -> Self {
+    pub(super) fn new(planned: u64, damaged: u64, misfits: u64) -> Self {
         let begun = Instant::now();
-        Self { planned, damaged, resent: Vec::new(), error: None, begun, elapsed: Duration::ZERO }
+        Self { planned, damaged, misfits, resent: Vec::new(), error: None, begun, elapsed: Duration::ZERO }
     }
 
     pub(super) fn add(&mut self, resent: Resent) {
@@ -89,7 +91,8 @@ impl Outcome {
 
     /// Whether all that was selected was delivered, and nothing is damaged: the exit code.
     pub(super) fn is_complete(&self) -> bool {
-        self.delivered() == self.selected() && self.damaged == 0 && self.foreign() == 0 && self.errors().is_empty()
+        let is_whole = self.damaged == 0 && self.misfits == 0 && self.foreign() == 0;
+        self.delivered() == self.selected() && is_whole && self.errors().is_empty()
     }
 
     /// How far it is, with an estimate of what is left to wait.
@@ -144,6 +147,10 @@ impl Outcome {
                 sentences.push(format!("{} {} {what}.", counted(number, "record"), verb(number, "is", "are")));
             }
         }
+        if self.misfits > 0 {
+            let are = verb(self.misfits, "is no event", "are no events");
+            sentences.push(format!("{} {are}, and stay where they are.", counted(self.misfits, "record")));
+        }
         if self.damaged > 0 {
             sentences.push(format!("{} {} damaged.", counted(self.damaged, "line"), verb(self.damaged, "is", "are")));
         }
@@ -176,6 +183,7 @@ impl Outcome {
             "unselected": self.sum(|resent| resent.unselected),
             "foreign": self.foreign(),
             "damaged": self.damaged,
+            "no_events": self.misfits,
             "files": files.collect::<Vec<_>>(),
             "errors": self.errors(),
             "elapsed_seconds": self.elapsed.as_secs_f64(),

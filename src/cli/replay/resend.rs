@@ -163,6 +163,8 @@ impl Resend<'_> {
             };
             if !self.selection.takes(&record) {
                 fed.unselected += 1;
+            } else if record.form.is_misfit() {
+                // Told before, and counted.
             } else if !self.target.fits(&record) {
                 fed.foreign += 1;
             } else if offered.insert(record.id) {

@@ -16,6 +16,7 @@ pub(super) struct FiguresCollector {
 
 /// Empty families, to be filled.
 struct Families {
+    owned: IntGaugeVec,
     lag: IntGaugeVec,
     committed: IntGaugeVec,
     commits: IntCounterVec,
@@ -29,6 +30,7 @@ impl Families {
         let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &of_partition).ok();
         let counter = |name: &str, help: &str, label: &str| IntCounterVec::new(Opts::new(name, help), &[label]).ok();
         Some(Self {
+            owned: gauge("siem_kafka_partitions_owned", "1 for each partition that is ours.")?,
             lag: gauge("siem_kafka_lag_records", "Records of a partition of ours that the group has not committed.")?,
             committed: gauge("siem_kafka_committed_offset", "Where reading a partition of ours would begin again.")?,
             commits: counter("siem_kafka_commits_total", "Commits, by how they ended.", "result")?,
@@ -36,8 +38,8 @@ impl Families {
         })
     }
 
-    fn all(&self) -> [&dyn Collector; 4] {
-        [&self.lag, &self.committed, &self.commits, &self.rebalances]
+    fn all(&self) -> [&dyn Collector; 5] {
+        [&self.owned, &self.lag, &self.committed, &self.commits, &self.rebalances]
     }
 }
 
@@ -64,6 +66,7 @@ impl Collector for FiguresCollector {
                     family.with_label_values(&labels).set(value);
                 }
             };
+            set(&families.owned, Some(1));
             set(&families.lag, figures.lag.and_then(|lag| i64::try_from(lag).ok()));
             set(&families.committed, figures.committed);
         }

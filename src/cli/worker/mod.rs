@@ -60,7 +60,8 @@ Examples:
 The configuration says in [input.kafka] what is read: brokers, topics, and the group, by default
 siem-forward-NAME, after the pipeline. As many workers as there are partitions may run at the same
 time, on as many machines: they share the partitions. A record is one event, in our own layout or as
-[input.map] says; one that is none goes to [input] rejected, with topic, partition and offset.
+[input.map] says; one that is none goes to the dead letter, with topic, partition and offset (without
+a dead letter, to [input] rejected).
 
 An offset is committed once every record up to it is delivered, in the dead letter on the disk, or
 refused for good. SIGTERM and SIGINT deliver what was read, commit, and leave; a second signal does
@@ -89,7 +90,11 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
     if !pipeline.siem.enabled {
         return Err(Failure::Disabled { pipelines: vec![name] });
     }
-    let rejected = open_rejected(config.input.rejected.as_deref().ok_or(Failure::NoRejected)?)?;
+    let rejected = match (&pipeline.siem.dead_letter, config.input.rejected.as_deref()) {
+        (Some(_), _) => None,
+        (None, Some(path)) => Some(open_rejected(path)?),
+        (None, None) => return Err(Failure::NoRejected),
+    };
     warn_if_full(pipeline.siem.dead_letter.as_ref());
     let exporter = config.metrics.listen.map(Exporter::bind).transpose()?;
     let ended = Ended::watch()?;

@@ -9,22 +9,30 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::dead_letter::{DeadLetterError, Misfit};
 use crate::engine::{Emitter, Forwarder, Refused};
 use crate::event::AuditEvent;
-use crate::input::{Consumed, Group, GroupError, InputMap, Place, RecordReader, RejectedFile, RejectedLine, Tracker};
+use crate::input::{
+    Consumed, Group, GroupError, InputMap, Place, RecordReader, RejectedFile, RejectedLine, Tracker, Unreadable,
+};
+use crate::siem::{Cause, CauseKind};
 
 /// How long the group is listened to at a time.
 const POLL: Duration = Duration::from_millis(50);
 /// The same while something waits for room.
 const POLL_PAUSED: Duration = Duration::from_millis(5);
+/// More than this waits only where the partitions are not paused: one for each that comes meanwhile, before it is.
+const WAITING_MAX: usize = 100;
 /// A full ring is waited for so long before the partitions pause, which throws away what was fetched ahead.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 pub(super) struct Reading<'a> {
+    forwarder: &'a Forwarder,
     emitters: Vec<Emitter>,
     tracker: &'a Tracker,
     reader: RecordReader,
-    rejected: RejectedFile,
+    /// For records that are no events, where the forwarder has no dead letter.
+    rejected: Option<RejectedFile>,
     /// Read, and not handed over.
     waiting: VecDeque<(Place, Read)>,
     is_paused: bool,
@@ -46,18 +54,23 @@ pub(super) enum ReadingError {
     Group(#[from] GroupError),
     #[error("[input] rejected cannot be written: {0}; what was read is not committed")]
     Rejected(#[from] io::Error),
+    #[error(
+        "a record that is no event cannot be kept, and is not committed: the dead letter: {0}; make room and start again"
+    )]
+    DeadLetter(#[from] DeadLetterError),
     #[error("the forwarder takes no more")]
     Closed,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(
-        forwarder: &Forwarder,
+        forwarder: &'a Forwarder,
         tracker: &'a Tracker,
         map: Option<InputMap>,
-        rejected: RejectedFile,
+        rejected: Option<RejectedFile>,
     ) -> Self {
         Self {
+            forwarder,
             emitters: (0..forwarder.config().batchers).map(|_| forwarder.emitter()).collect(),
             tracker,
             reader: RecordReader::new(map, forwarder.config().batch.event_bytes_max),
@@ -91,6 +104,7 @@ impl<'a> Reading<'a> {
                 break;
             }
         }
+        debug_assert!(self.waiting.len() <= WAITING_MAX, "{} wait: nobody pauses", self.waiting.len());
         let is_full = !self.waiting.is_empty();
         if is_full != self.is_paused {
             if is_full {
@@ -131,7 +145,7 @@ impl<'a> Reading<'a> {
             Read::Event(event) => event,
             Read::Rejected(line) => {
                 if self.tracker.begin(place, None) {
-                    self.reject(&line)?;
+                    self.reject(place, &line)?;
                     self.tracker.settle(place);
                 }
                 return Ok(None);
@@ -153,7 +167,7 @@ impl<'a> Reading<'a> {
                     .tracker
                     .partition(place)
                     .map(|of| RecordReader::reject_event(&of.topic, of.number, place.offset(), &event));
-                line.map_or(Ok(()), |line| self.reject(&line))?;
+                line.map_or(Ok(()), |line| self.reject(place, &line))?;
             }
             Refused::Sampled(_) | Refused::Filtered(_) => {}
             _ => return Err(ReadingError::Closed),
@@ -185,9 +199,21 @@ impl<'a> Reading<'a> {
     }
 
     /// On the disk before it is committed.
-    fn reject(&mut self, line: &RejectedLine) -> Result<(), ReadingError> {
+    fn reject(&mut self, place: Place, line: &RejectedLine) -> Result<(), ReadingError> {
         self.unreadable += 1;
-        self.rejected.write(line)?;
-        Ok(self.rejected.sync()?)
+        if let Some(rejected) = &mut self.rejected {
+            rejected.write(line)?;
+            return Ok(rejected.sync()?);
+        }
+        // A partition that was given up meanwhile is read again by somebody else.
+        let Some(of) = self.tracker.partition(place) else { return Ok(()) };
+        let (partition, offset) = (of.number, line.line());
+        let misfit = Misfit { topic: &of.topic, partition, offset, text: line.text() };
+        let kind = match line.reason() {
+            Unreadable::TooLarge { .. } => CauseKind::TooLarge,
+            _ => CauseKind::Custom("no_event"),
+        };
+        let cause = Cause::new(kind).words(line.reason().to_string());
+        Ok(self.forwarder.pipeline.keep_misfit(&misfit, cause).unwrap_or(Ok(()))?)
     }
 }
