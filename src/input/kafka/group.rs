@@ -1,14 +1,17 @@
 //! A member of a group: reads the partitions that the group gives it, and commits what the tracker says.
 //!
 //! Partitions come and go by cooperative rebalancing: one that goes is waited for within a deadline, committed, and let go;
-//! the others are read on. All of it happens on the thread that polls.
+//! the others are read on. All of that happens on the thread that polls. What is due now and then is committed by another one,
+//! which waits for the group's answer meanwhile: of a commit that nobody waits for, librdkafka tells no answer.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
@@ -27,14 +30,23 @@ const STATISTICS_MS: &str = "5000";
 const AWAY_MARGIN: Duration = Duration::from_secs(20);
 /// What librdkafka may hold of what it has fetched ahead, in KiB.
 const FETCHED_KBYTES_MAX: &str = "32768";
+/// What one answer of a broker may hold, as it is sent: compressed, and some ten times as much once it is not.
+const ANSWER_BYTES_MAX: &str = "4194304";
+/// The same of one partition in it. A larger record comes all the same, alone.
+const PARTITION_BYTES_MAX: &str = "1048576";
 
 /// The membership.
 pub(crate) struct Group {
-    consumer: BaseConsumer<Member>,
+    consumer: Arc<BaseConsumer<Member>>,
+    /// To the thread that commits; there until it is to end.
+    due: Option<Sender<()>>,
+    committer: Option<JoinHandle<()>>,
 }
 
 /// What librdkafka calls on the polling thread.
 struct Member {
+    /// One commit at a time, from what is due to its answer: an older one must not undo that of a partition that was given up.
+    committing: Mutex<()>,
     tracker: Arc<Tracker>,
     figures: Arc<Figures>,
     revoke_timeout: Duration,
@@ -107,12 +119,18 @@ impl Group {
             .set("session.timeout.ms", input.session_timeout.as_millis().to_string())
             .set("max.poll.interval.ms", (away_max + AWAY_MARGIN).as_millis().to_string())
             .set("queued.max.messages.kbytes", FETCHED_KBYTES_MAX)
+            .set("fetch.max.bytes", ANSWER_BYTES_MAX)
+            .set("fetch.message.max.bytes", PARTITION_BYTES_MAX)
             .set("statistics.interval.ms", STATISTICS_MS);
         if let Some(instance_id) = &input.instance_id {
             config.set("group.instance.id", instance_id);
         }
-        let member =
-            Member { tracker: Arc::clone(tracker), figures: Arc::clone(figures), revoke_timeout: input.revoke_timeout };
+        let member = Member {
+            committing: Mutex::new(()),
+            tracker: Arc::clone(tracker),
+            figures: Arc::clone(figures),
+            revoke_timeout: input.revoke_timeout,
+        };
         let refused = |error: KafkaError| match error {
             // It would show the value, which may be the password.
             KafkaError::ClientConfig(_, _, name, _) => GroupError::Join(format!("librdkafka takes no such {name}")),
@@ -121,7 +139,13 @@ impl Group {
         let consumer: BaseConsumer<Member> = config.create_with_context(member).map_err(refused)?;
         let topics: Vec<&str> = input.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(refused)?;
-        Ok(Self { consumer })
+        let consumer = Arc::new(consumer);
+        let (due, asked) = bounded(1);
+        let of_committer = Arc::clone(&consumer);
+        let commit = move || asked.iter().for_each(|()| of_committer.context().commit(&of_committer));
+        let committer = thread::Builder::new().name("siem-commit".to_owned()).spawn(commit);
+        let committer = committer.map_err(|error| GroupError::Join(error.to_string()))?;
+        Ok(Self { consumer, due: Some(due), committer: Some(committer) })
     }
 
     /// Waits for a record, and hands it over; also for whatever else the group has to say.
@@ -165,12 +189,24 @@ impl Group {
 
     /// Commits what is due, without waiting for the answer.
     pub(crate) fn commit(&self) {
-        self.consumer.context().commit(&self.consumer, None, CommitMode::Async);
+        // One that is asked already commits what is due by then.
+        let _is_asked = self.due.as_ref().is_some_and(|due| due.try_send(()).is_ok());
     }
 
     /// The same, and waits for the answer.
     pub(crate) fn commit_and_wait(&self) {
-        self.consumer.context().commit(&self.consumer, None, CommitMode::Sync);
+        self.consumer.context().commit(&self.consumer);
+    }
+}
+
+impl Drop for Group {
+    /// The group is left by this thread, once no other has the consumer.
+    fn drop(&mut self) {
+        drop(self.due.take());
+        if let Some(committer) = self.committer.take() {
+            // It does not panic; and what it might have had to say is of no use any more.
+            drop(committer.join());
+        }
     }
 }
 
@@ -181,29 +217,30 @@ impl fmt::Debug for Group {
 }
 
 impl Member {
-    /// Commits what is due of these partitions, or of all.
-    fn commit(&self, consumer: &BaseConsumer<Self>, of: Option<&[Partition]>, mode: CommitMode) {
-        let mut due = self.tracker.due();
-        due.retain(|(partition, _)| of.is_none_or(|of| of.contains(partition)));
+    /// Commits what is due.
+    fn commit(&self, consumer: &BaseConsumer<Self>) {
+        let _alone = self.committing.lock();
+        self.commit_these(consumer, &self.tracker.due());
+    }
+
+    /// Commits these, and waits for the answer.
+    fn commit_these(&self, consumer: &BaseConsumer<Self>, due: &[(Partition, i64)]) {
         if due.is_empty() {
             return;
         }
         let mut positions = TopicPartitionList::with_capacity(due.len());
-        for (Partition { topic, number }, position) in &due {
+        for (Partition { topic, number }, position) in due {
             let added = positions.add_partition_offset(topic, *number, Offset::Offset(*position));
             debug_assert!(added.is_ok());
         }
-        match (consumer.commit(&positions, mode), mode) {
-            (Ok(()), CommitMode::Sync) => self.committed(&due),
-            // Committed is what the answer says: without one it stays due, and is committed again.
-            (Ok(()), CommitMode::Async) => {}
-            (Err(error), _) => self.figures.commit_failed(&error),
+        match consumer.commit(&positions, CommitMode::Sync) {
+            Ok(()) => {
+                self.tracker.committed(due);
+                self.figures.committed(due);
+            }
+            // It stays due, and is committed again.
+            Err(error) => self.figures.commit_failed(&error),
         }
-    }
-
-    fn committed(&self, positions: &[(Partition, i64)]) {
-        self.tracker.committed(positions);
-        self.figures.committed(positions);
     }
 }
 
@@ -243,10 +280,14 @@ impl ConsumerContext for Member {
             }
             Rebalance::Revoke(revoked) => {
                 let partitions = partitions(revoked);
+                // Until they are given up: nothing of them is committed afterwards.
+                let _alone = self.committing.lock();
                 // One that was lost is somebody else's already, whose commits ours would undo.
                 if !consumer.assignment_lost() {
                     self.tracker.wait(&partitions, self.revoke_timeout);
-                    self.commit(consumer, Some(&partitions), CommitMode::Sync);
+                    let mut due = self.tracker.due();
+                    due.retain(|(partition, _)| partitions.contains(partition));
+                    self.commit_these(consumer, &due);
                 }
                 for partition in &partitions {
                     self.tracker.revoke(partition);
@@ -255,19 +296,6 @@ impl ConsumerContext for Member {
             }
             Rebalance::Error(error) => self.figures.complain(error.to_string()),
         }
-    }
-
-    fn commit_callback(&self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            return self.figures.commit_failed(&error);
-        }
-        let mut positions = Vec::new();
-        for element in offsets.elements() {
-            if let (Offset::Offset(position), Ok(())) = (element.offset(), element.error()) {
-                positions.push((Partition { topic: element.topic().into(), number: element.partition() }, position));
-            }
-        }
-        self.committed(&positions);
     }
 }
 
