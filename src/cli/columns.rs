@@ -2,6 +2,14 @@
 
 use std::fmt::Write as _;
 
+/// So many letters at most, the last one telling that there are more.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Each row a line, two spaces before each cell; the columns of `text` are read from the left, the others from the right.
 pub(crate) fn aligned(rows: &[Vec<String>], text: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -85,11 +85,26 @@ macro_rules! kafka {
     };
 }
 
+/// The same, where it speaks TLS with it.
+#[cfg(feature = "kafka-tls")]
+macro_rules! kafka_tls {
+    ($words:literal) => {
+        $words
+    };
+}
+#[cfg(not(feature = "kafka-tls"))]
+macro_rules! kafka_tls {
+    ($words:literal) => {
+        ""
+    };
+}
+
 /// What this build can do, for whoever reports a problem with it.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\nfeatures: cli",
     kafka!(", kafka"),
+    kafka_tls!(", kafka-tls"),
     "\ndestinations: splunk, datadog, elastic, webhook, file",
     kafka!(", kafka"),
     "\ninput: NDJSON and JSON, plain, gzip, zstd",

@@ -7,6 +7,8 @@
 
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::cli_metrics::{address, receiver, scene};
 use crate::program::{assert_received, lines, run, wait_until};
 
@@ -17,9 +19,9 @@ struct Terminal {
 
 impl Terminal {
     /// Runs this by a shell in it; `None` where there is no tmux.
-    fn start(script: &str) -> Option<Self> {
+    fn start(name: &str, script: &str) -> Option<Self> {
         Command::new("tmux").arg("-V").output().ok().filter(|output| output.status.success())?;
-        let terminal = Self { socket: format!("siem-forward-test-{}", std::process::id()) };
+        let terminal = Self { socket: format!("siem-forward-test-{name}-{}", std::process::id()) };
         terminal.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", script]);
         Some(terminal)
     }
@@ -53,7 +55,7 @@ fn it_draws_in_80_by_24_follows_what_happens_and_leaves_the_terminal_as_it_was()
     let script = format!(
         "echo before; NO_COLOR=1 {top}; echo \"left with $?\"; stty -a | grep -o ' echo '; echo over; read end"
     );
-    let Some(terminal) = Terminal::start(&script) else {
+    let Some(terminal) = Terminal::start("one", &script) else {
         eprintln!("SKIPPED: there is no tmux on this machine, so top was drawn on no real terminal");
         return;
     };
@@ -74,6 +76,38 @@ fn it_draws_in_80_by_24_follows_what_happens_and_leaves_the_terminal_as_it_was()
     assert!(shown.starts_with("before\nleft with 0\n") && shown.contains("\n echo"), "{shown}");
     assert!(!shown.contains("pipeline"), "{shown}");
     assert_received(&receiver, 0..500);
+}
+
+/// One is well, the other is refused by its SIEM.
+#[test]
+fn two_pipelines_have_a_row_each_and_the_one_that_is_red_says_why() {
+    let (well, refuses) = (receiver(&[]), receiver(&["401"]));
+    let scene = scene(&well.url(), "", "127.0.0.1:0");
+    let config = scene.read("siem.toml");
+    let (head, first) = config.split_once("[siem.splunk]").unwrap();
+    let second = first.replace(&well.url(), &refuses.url()).replace("dead.ndjson", "second.ndjson");
+    scene.write("siem.toml", format!("{head}[siem.splunk]{first}\n[siem.second]{second}"));
+    let mut running = scene.start(&[]);
+    let top = format!("NO_COLOR=1 {} top --url http://{}", env!("CARGO_BIN_EXE_siem-forward"), address(&running));
+    running.feed(lines(0..500));
+    let Some(terminal) = Terminal::start("two", &top) else {
+        eprintln!("SKIPPED: there is no tmux on this machine, so top was drawn on no real terminal");
+        return;
+    };
+    let has_row = |shown: &str, name: &str, end: &str| {
+        shown.lines().any(|line| line.starts_with(name) && line.trim_end().ends_with(end))
+    };
+    wait_until(|| {
+        let shown = terminal.shown();
+        has_row(&shown, "splunk ", " closed    ok") && has_row(&shown, "second ", " open      RED")
+    });
+    let shown = terminal.shown();
+    assert!(shown.contains(": 1 RED") && shown.contains("the destination refuses us: http_401"), "{shown}");
+    assert_received(&well, 0..500);
+    terminal.tmux(&["send-keys", "q"]);
+    // Nobody takes the rest of the second one: it is not waited for.
+    running.signal(Signal::KILL);
+    drop(running.wait());
 }
 
 #[test]

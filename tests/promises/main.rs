@@ -117,6 +117,8 @@ mod input_corpus;
 mod input_fidelity;
 #[cfg(feature = "cli")]
 mod input_reader;
+#[cfg(all(feature = "cli", feature = "kafka"))]
+mod kafka_metrics;
 #[cfg(feature = "kafka")]
 mod kafka_produce;
 mod metrics_in_a_registry;

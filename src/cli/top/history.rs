@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::cli::figures::rate;
-use crate::cli::watched::{Observed, Pipeline};
+use crate::cli::watched::{Observed, Partition, Pipeline};
 
 /// As many looks as there are seconds in what is drawn.
 const LOOKS_MAX: usize = 60;
@@ -48,6 +48,10 @@ impl History {
 
     pub(super) fn latest(&self) -> &[Pipeline] {
         self.looks.back().map_or(&[], |(_, observed)| &observed.pipelines)
+    }
+
+    pub(super) fn partitions(&self) -> &[Partition] {
+        self.looks.back().map_or(&[], |(_, observed)| &observed.partitions)
     }
 
     pub(super) fn version(&self) -> Option<&str> {

@@ -3,6 +3,7 @@
 //! One thread asks, this one draws and heeds keys: a program that hangs does not make the screen hang.
 
 mod history;
+mod partitions;
 mod screen;
 
 use std::io::{self, IsTerminal};

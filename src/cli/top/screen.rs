@@ -7,6 +7,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
 use super::history::History;
+use super::partitions;
+use crate::cli::columns::cut;
 use crate::cli::figures::{age, count, duration, percent};
 use crate::cli::watched::Pipeline;
 
@@ -32,6 +34,8 @@ impl Screen<'_> {
         let width = usize::from(frame.area().width);
         let mut lines = self.head(width);
         lines.extend(self.rows(width, usize::from(table.height).saturating_sub(lines.len())));
+        let room = usize::from(table.height).saturating_sub(lines.len());
+        lines.extend(partitions::lines(self.history.partitions(), room));
         frame.render_widget(Paragraph::new(lines), table);
 
         let delivered = self.history.delivered();
@@ -141,14 +145,6 @@ fn to_float(letters: usize) -> f64 {
     letters as f64
 }
 
-/// So many letters at most, the last one telling that there are more.
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -157,7 +153,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::cli::watched::{LastError, Observed};
+    use crate::cli::watched::{LastError, Observed, Partition};
 
     fn pipeline(name: &str) -> Pipeline {
         Pipeline {
@@ -195,7 +191,8 @@ mod tests {
         red.oldest = Duration::from_secs(35_990);
         red.reason =
             Some(format!("the destination refuses us: http_401: {}, for 9 h 59 min", "Invalid token ".repeat(6)));
-        Observed { version: Some("0.1.0".to_owned()), pipelines: vec![green, met, red] }
+        let partitions = Vec::new();
+        Observed { version: Some("0.1.0".to_owned()), pipelines: vec![green, met, red], partitions }
     }
 
     fn drawn(width: u16, height: u16, history: &History, has_colour: bool) -> TestBackend {
@@ -225,6 +222,32 @@ mod tests {
     fn a_screen_of_80_by_24_shows_everything_in_words() {
         assert_drawn("80x24", &drawn(80, 24, &a_minute(), false));
         assert_drawn("120x30", &drawn(120, 30, &a_minute(), true));
+    }
+
+    #[test]
+    fn a_worker_shows_its_partitions_below_its_pipeline() {
+        let of = |number: u32, lag, committed| {
+            let topic = if number < 2 { "a-topic-with-a-name-that-is-too-long" } else { "audit" }.to_owned();
+            Partition { topic, number, lag, committed }
+        };
+        let mut history = History::default();
+        for second in 0..3 {
+            let partitions = vec![
+                of(0, None, None),
+                of(1, Some(0), Some(2_000)),
+                of(2, Some(1_234_567), Some(18_014_398_509_481_984)),
+                of(3, Some(5), None),
+            ];
+            let pipelines = looked(second).pipelines.into_iter().take(1).collect();
+            let observed = Observed { version: Some("0.1.0".to_owned()), pipelines, partitions };
+            history.add(Duration::from_secs(second), Ok(observed));
+        }
+        assert_drawn("worker_80x24", &drawn(80, 24, &history, false));
+        // Two rows of four, and how many more.
+        assert_drawn("worker_80x13", &drawn(80, 13, &history, false));
+        for height in 1..24 {
+            drawn(80, height, &history, true);
+        }
     }
 
     #[test]

@@ -56,6 +56,11 @@ impl Sample {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter, which is a whole number")]
+pub(super) fn whole(value: f64) -> u64 {
+    value as u64
+}
+
 /// `name{label="value"} 1.5`, with a time behind it or not.
 fn read_sample(line: &str) -> Option<(&str, Sample)> {
     let (name, rest) = line.split_at_checked(line.find(['{', ' '])?)?;

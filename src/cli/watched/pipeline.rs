@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::exposition::{Exposition, Sample};
+use super::exposition::{Exposition, Sample, whole};
+use super::partition::Partition;
 
 /// One look at a program.
 #[derive(Debug, Clone)]
 pub(crate) struct Observed {
     pub(crate) version: Option<String>,
     pub(crate) pipelines: Vec<Pipeline>,
+    /// Of a worker, what it reads.
+    pub(crate) partitions: Vec<Partition>,
 }
 
 /// One look at a pipeline.
@@ -62,7 +65,7 @@ impl Observed {
         });
         let mut pipelines: Vec<Pipeline> = named.collect();
         pipelines.sort_by(|one, other| one.name.cmp(&other.name));
-        Self { version, pipelines }
+        Self { version, pipelines, partitions: Partition::all(scrape) }
     }
 
     /// Those through which nothing goes.
@@ -152,9 +155,4 @@ fn text(object: &Value, key: &str) -> Option<String> {
 /// `None` for what is no time.
 fn seconds(value: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(value).ok()
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter, which is a whole number")]
-fn whole(value: f64) -> u64 {
-    value as u64
 }

@@ -1,0 +1,84 @@
+//! What a worker shows of its partitions is what the brokers hold, family by family.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what cannot go on fails its test")]
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::cli_metrics::address;
+use crate::exposition::Scrape;
+use crate::kafka::{Brokers, PARTITIONS, committed, committed_by_partition, write};
+use crate::program::{assert_received, wait_until};
+use crate::worker::{GROUP, end, receiver, scene, start, values, wait_for};
+
+const ALL: usize = PARTITIONS.unsigned_abs() as usize;
+
+fn scrape(address: SocketAddr) -> Scrape {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    Scrape::parse(answer.split_once("\r\n\r\n").unwrap().1)
+}
+
+fn of_partition(scrape: &Scrape, family: &str, partition: i32) -> Option<String> {
+    let partition = partition.to_string();
+    let mut all =
+        scrape.of(family).filter(|(labels, _)| labels["topic"] == "audit" && labels["partition"] == partition);
+    all.next().map(|(_, value)| value.to_string())
+}
+
+#[test]
+fn lag_and_commits_are_those_of_the_brokers_and_partitions_those_of_the_group() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    write(&brokers.addresses(), "audit", values(0..500));
+    let metrics = "\n[metrics]\nlisten = \"127.0.0.1:0\"\n";
+    let scene = scene(&brokers.addresses(), &receiver, "breaker.recovery_timeout_seconds = 0.1", metrics);
+    let worker = start(&scene);
+    let address = address(&worker);
+    wait_for(&receiver, 500);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 500);
+    // librdkafka tells how far it is behind every five seconds.
+    let lag_is = |records: u64| {
+        wait_until(|| {
+            let scrape = scrape(address);
+            let is_told = scrape.of("siem_kafka_lag_records").count() == ALL;
+            is_told && scrape.count("siem_kafka_lag_records", &[]) == records
+        });
+    };
+    lag_is(0);
+    let first = scrape(address);
+    let all: BTreeSet<String> = (0..PARTITIONS).map(|partition| partition.to_string()).collect();
+    for family in ["siem_kafka_partitions_owned", "siem_kafka_lag_records", "siem_kafka_committed_offset"] {
+        let kafka: Vec<_> = first.samples.iter().filter(|((name, _), _)| name.contains("kafka")).collect();
+        assert_eq!(first.kinds.get(family).map(String::as_str), Some("gauge"), "{family}: {kafka:?}");
+        assert_eq!(first.values(family, "partition"), all, "{family}");
+    }
+    assert_eq!(first.count("siem_kafka_partitions_owned", &[("topic", "audit")]), ALL as u64);
+    for (partition, offset) in committed_by_partition(&brokers.addresses(), GROUP, "audit") {
+        let shown = of_partition(&first, "siem_kafka_committed_offset", partition);
+        assert_eq!(shown, Some(offset.to_string()), "of partition {partition}");
+    }
+    let count = |scrape: &Scrape, family: &str, label, value| scrape.count(family, &[(label, value)]);
+    assert_eq!(count(&first, "siem_kafka_rebalances_total", "change", "assigned"), ALL as u64);
+    assert_eq!(count(&first, "siem_kafka_rebalances_total", "change", "revoked"), 0);
+    let commits = count(&first, "siem_kafka_commits_total", "result", "ok");
+    assert!(commits >= 1 && count(&first, "siem_kafka_commits_total", "result", "failed") == 0, "{commits}");
+    assert_eq!(first.kinds["siem_kafka_commits_total"], "counter");
+    assert_eq!(first.kinds["siem_kafka_rebalances_total"], "counter");
+
+    // What comes while the SIEM is down is behind, and nothing more is committed.
+    receiver.set_faults(vec!["503".parse().unwrap()]);
+    write(&brokers.addresses(), "audit", values(500..620));
+    lag_is(120);
+    let behind = scrape(address);
+    assert_eq!(count(&behind, "siem_kafka_commits_total", "result", "ok"), commits);
+    receiver.set_faults(Vec::new());
+    wait_for(&receiver, 620);
+    lag_is(0);
+    assert!(count(&scrape(address), "siem_kafka_commits_total", "result", "ok") > commits);
+    let ran = end(worker);
+    let report = ran.json();
+    assert_eq!((ran.code, &report["partitions"]["assigned"]), (0, &PARTITIONS.into()), "{ran:?}");
+    assert_received(&receiver, 0..620);
+}
