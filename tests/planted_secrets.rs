@@ -29,7 +29,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use rustix::process::Signal;
 use siem_forward::net::{Http, HttpConfig, Proxy, Stop};
-use siem_forward::receiver::ReceiverConfig;
+use siem_forward::receiver::{Play, Receiver, ReceiverConfig};
 use siem_forward::siem::Splunk;
 use siem_forward::{Secret, Siem};
 
@@ -85,6 +85,11 @@ const SECRET_FILES: [&str; 4] = ["siem.toml", "token", "proxy", "client.key"];
 
 impl Place {
     fn new(keys: &str) -> Self {
+        Self::of("splunk", keys)
+    }
+
+    /// With a destination of this kind.
+    fn of(kind: &str, keys: &str) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let client = Authority::new("CA").issue("forwarder", &[], Kind::Good);
         // A comment before the key is part of no error either.
@@ -94,7 +99,7 @@ impl Place {
         place.write("proxy", format!("http://me:{MARK}@{}\n", free_address()));
         place.write("input.ndjson", lines(0..20) + "{\"timestamp\":\"no event\"}\n");
         let text = format!(
-            "[input]\nrejected = {{ path = \"rejected.ndjson\" }}\n\n[siem.splunk]\ntype = \"splunk\"\n\
+            "[input]\nrejected = {{ path = \"rejected.ndjson\" }}\n\n[siem.{kind}]\ntype = \"{kind}\"\n\
              retry_backoff_max = 0.02\nbatch_timeout_seconds = 0.05\ndrain_timeout_seconds = 0.3\n\
              dead_letter = {{ path = \"dead.ndjson\" }}\n{keys}\n"
         );
@@ -182,18 +187,23 @@ fn a_run_shows_no_secret_however_it_ends() {
         (echo("500 Broken"), OF_ENVIRONMENT.to_owned()),
         (echo("503 Busy"), format!("{OF_ENVIRONMENT}\nack = true")),
     ];
-    // Each in a place of its own.
+    run_all("splunk", &well, &cases, &[&[], &["--json"]]);
+    assert_eq!(receiver.counts().events, 3 * 2 * 20, "what could arrive has arrived");
+}
+
+/// Runs each of these, an address and keys, at once and each in a place of its own. What goes to `well` without a proxy
+/// arrives.
+fn run_all(kind: &str, well: &str, cases: &[(String, String)], options: &[&[&str]]) {
     std::thread::scope(|scope| {
-        for (url, keys) in &cases {
-            for json in [&[][..], &["--json"]] {
-                let well = &well;
+        for (url, keys) in cases {
+            for option in options {
                 scope.spawn(move || {
                     let arrives = url == well && !keys.contains("proxy");
-                    let place = Place::new(&format!("url = \"{url}\"\n{keys}"));
+                    let place = Place::of(kind, &format!("url = \"{url}\"\n{keys}"));
                     if arrives {
                         place.be_patient();
                     }
-                    let ran = place.run(&[&RUN[..], json].concat());
+                    let ran = place.run(&[&RUN[..], option].concat());
                     assert_eq!(ran.code, 1, "{url} {keys}: {ran:?}");
                     assert!(place.has("rejected.ndjson"), "one line is no event");
                     assert_eq!(place.has("dead.ndjson"), !arrives, "{url}: {ran:?}");
@@ -201,7 +211,38 @@ fn a_run_shows_no_secret_however_it_ends() {
             }
         }
     });
-    assert_eq!(receiver.counts().events, 3 * 2 * 20, "what could arrive has arrived");
+}
+
+/// The others show their secrets in other ways: a key as it is, or behind a word, or a password with its user in base64.
+#[test]
+fn a_run_to_another_destination_shows_no_key_and_no_password_either() {
+    const STATUSES: [&str; 4] = ["400 Bad Request", "401 Unauthorized", "429 Too Many", "503 Busy"];
+    let of_place = |key: &str, place: &str| format!("{key} = {{ {place} }}");
+    let password = |place| format!("username = \"me\"\n{}", of_place("password", place));
+    let (file, env) = ("file = \"token\"", "env = \"PLANTED\"");
+    for (kind, play, keys) in [
+        (
+            "elastic",
+            Play::Elastic,
+            vec![of_place("api_key", file), of_place("api_key", env), password(file), password(env)],
+        ),
+        ("datadog", Play::Datadog, vec![of_place("api_key", file) + "\nage_max_seconds = 0"]),
+        ("webhook", Play::Webhook, vec![of_place("token", env)]),
+    ] {
+        let receiver = Receiver::start(ReceiverConfig { play, ..ReceiverConfig::default() }).unwrap();
+        let echoes = STATUSES.map(|status| format!("http://{}", parrot(status)));
+        // A body that is not what success looks like repeats the secret as well.
+        let praise = (kind == "elastic").then(|| format!("http://{}", parrot("200 OK")));
+        let urls: Vec<String> = [receiver.url()].into_iter().chain(echoes).chain(praise).collect();
+        let cases = urls.iter().flat_map(|url| keys.iter().map(|keys| (url.clone(), keys.clone())));
+        let cases: Vec<(String, String)> = cases.collect();
+        // Few at a time: what cannot arrive is given up after a third of a second, which needs a core.
+        cases.chunks(8).for_each(|cases| run_all(kind, &receiver.url(), cases, &[&[]]));
+        // All bring the same events, which one of them stores once, and another one as too old not at all.
+        let counts = receiver.counts();
+        let arrived = counts.events + counts.conflicts + counts.unindexed;
+        assert_eq!(arrived, keys.len() as u64 * 20, "what could arrive has arrived: {kind}, {counts:?}");
+    }
 }
 
 #[test]
@@ -360,7 +401,7 @@ fn nothing_public_that_holds_a_secret_prints_it() {
     let error = Splunk::token_file(&url, &token).unwrap_err();
     assert_hidden("error", &(shown(&error) + &error.to_string()));
     let receiver = ReceiverConfig { token: Some(MARK.to_owned()), ..ReceiverConfig::default() };
-    assert_hidden("receiver", &(shown(&receiver) + &shown(siem_forward::receiver::Receiver::start(receiver).unwrap())));
+    assert_hidden("receiver", &(shown(&receiver) + &shown(Receiver::start(receiver).unwrap())));
 
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
