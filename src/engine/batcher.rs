@@ -17,6 +17,7 @@ use crate::batch::{Batch, Mark, Shape};
 use crate::dead_letter::Attempts;
 use crate::event::{AuditEvent, monotonic};
 use crate::ledger::{FlushCause, Intake};
+use crate::policy::WaitStrategy;
 use crate::siem::{Cause, CauseKind, FormatError, Siem};
 
 /// Events between two looks at the clock and at the broadcasts.
@@ -56,6 +57,7 @@ pub(crate) struct Limits {
     /// The most bytes of a wire form: what the destination takes, and what a batch of one has room for.
     pub(crate) event_bytes_max: usize,
     pub(crate) batch_timeout_nanos: u64,
+    pub(crate) wait_strategy: WaitStrategy,
     pub(crate) sleep_max: Duration,
 }
 
@@ -306,7 +308,8 @@ impl<S: Siem> Batcher<'_, S> {
 
     /// Waits a little longer each time, up to what the ring can hold and the open batch allows.
     fn idle(&self, backoff: &Backoff, sleep: Duration) -> Duration {
-        if !backoff.is_completed() {
+        if !backoff.is_completed() || self.seat.limits.wait_strategy == WaitStrategy::BusySpin {
+            // Once it is completed it yields, and nothing more.
             backoff.snooze();
             return sleep;
         }

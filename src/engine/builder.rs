@@ -33,7 +33,7 @@ use super::timing::Timings;
 use crate::batch::{Mark, Shape};
 use crate::dead_letter::{DeadLetter, OpenError, Origin};
 use crate::event::{ForkGuard, Pool, monotonic};
-use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, RetryPolicy, Sampling};
+use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, RetryPolicy, Sampling, WaitStrategy};
 use crate::siem::Siem;
 
 /// A batcher's sleep for each slot of its ring: a burst at 10 million events a second fills no more than the ring.
@@ -161,6 +161,12 @@ impl Builder {
     /// Threads that send.
     pub fn senders(mut self, threads: usize) -> Self {
         self.config.senders = threads;
+        self
+    }
+
+    /// What a batcher does while no event comes.
+    pub fn wait_strategy(mut self, strategy: WaitStrategy) -> Self {
+        self.config.wait_strategy = strategy;
         self
     }
 
@@ -428,6 +434,7 @@ fn limits(config: &SiemConfig, shape: Shape) -> Limits {
         batch_bytes_max,
         event_bytes_max: shape.event_bytes_max.min(room_for_one),
         batch_timeout_nanos: nanos(batch.batch_timeout),
+        wait_strategy: config.wait_strategy,
         sleep_max: (SLEEP_PER_SLOT * slots).min(batch.batch_timeout / 4).min(SLEEP_MAX).max(SLEEP_MIN),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, Sampling};
+use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, Sampling, WaitStrategy};
 
 /// The most text buffers that are kept for events to come: 4 MB of them.
 pub(super) const POOL_BUFFERS_MAX: usize = 4096;
@@ -103,6 +103,8 @@ pub struct SiemConfig {
     pub batchers: usize,
     /// Threads that send, 1 to 256. Default 2.
     pub senders: usize,
+    /// What a batcher does while no event comes. Default [`WaitStrategy::Sleeping`].
+    pub wait_strategy: WaitStrategy,
     /// Which cores the threads run on. Default: wherever the system puts them.
     pub pin: Pin,
     /// Where events go that were refused for good. Default: nowhere, and they are counted as lost.
@@ -125,6 +127,7 @@ impl Default for SiemConfig {
             connection: ConnectionConfig::default(),
             batchers: 1,
             senders: 2,
+            wait_strategy: WaitStrategy::default(),
             pin: Pin::default(),
             dead_letter: None,
             drain_timeout: Duration::from_secs(30),

@@ -25,6 +25,8 @@ pub struct HttpConfig {
     pub proxy: Proxy,
     /// How bodies are compressed. Default [`Compression::Gzip`].
     pub compression: Compression,
+    /// How hard gzip tries, 1 to 9: more makes smaller bodies for more CPU time. Default 1.
+    pub compression_level: u32,
     /// Bodies of fewer bytes are sent as they are, since compressing would not pay. Default 1,024.
     pub compression_bytes_min: usize,
     /// Who finds the addresses of the host, anew for each connection; through a proxy, those of the
@@ -41,6 +43,7 @@ impl Default for HttpConfig {
             tls: TlsConfig::default(),
             proxy: Proxy::none(),
             compression: Compression::Gzip,
+            compression_level: 1,
             compression_bytes_min: 1024,
             resolver: Resolver::default(),
         }
@@ -48,10 +51,15 @@ impl Default for HttpConfig {
 }
 
 impl HttpConfig {
-    /// The same with every duration within its range.
+    /// The same with every duration and the level within their ranges.
     pub(super) fn in_range(self) -> Self {
         let timeout = self.timeout.clamp(Duration::from_millis(1), DURATION_MAX);
-        Self { timeout, connect_timeout: self.connect_timeout.clamp(Duration::from_millis(1), timeout), ..self }
+        Self {
+            timeout,
+            connect_timeout: self.connect_timeout.clamp(Duration::from_millis(1), timeout),
+            compression_level: self.compression_level.clamp(1, 9),
+            ..self
+        }
     }
 }
 
@@ -113,6 +121,9 @@ mod keys {
                 Key::default("compression", "\"gzip\"")
                     .range("\"none\" or \"gzip\"")
                     .meaning("gzip sends about an eighth of the bytes, for two to three times the CPU time of the engine"),
+                Key::default("compression_level", "1")
+                    .range("1 to 9")
+                    .meaning("how hard gzip tries: the engine computes a third more at 3 and twice as much at 6, for 30 and 40 % fewer bytes"),
                 Key::default("compression_bytes_min", "1024")
                     .unit("bytes")
                     .range("0 B to 1 GB")
@@ -128,9 +139,9 @@ impl HttpConfig {
     pub(crate) fn read(table: &mut crate::table::Table<'_>, problems: &mut crate::table::Problems) -> Self {
         let default = Self::default();
         let day = DURATION_MAX.as_secs_f64();
-        let compression = [("none", Compression::None), ("gzip", Compression::Gzip)];
         let timeout = table.take_seconds("timeout_seconds", 0.001..=day, problems).unwrap_or(default.timeout);
         let connect_timeout = table.take_seconds("connect_timeout_seconds", 0.001..=day, problems);
+        let level = table.take_integer("compression_level", 1..=9, problems);
         let bytes_min = table.take_bytes("compression_bytes_min", 0..=1_000_000_000, problems);
         // Where only the whole is set, connecting has no more than that anyway.
         if let Some(connect) = connect_timeout.filter(|connect| *connect > timeout) {
@@ -146,7 +157,8 @@ impl HttpConfig {
             verify_ssl,
             tls: TlsConfig::of_table(table, verify_ssl, problems),
             proxy: Proxy::of_table(table, problems),
-            compression: table.take_choice("compression", &compression, problems).unwrap_or_default(),
+            compression: table.take_choice("compression", &Compression::NAMES, problems).unwrap_or_default(),
+            compression_level: level.and_then(|level| u32::try_from(level).ok()).unwrap_or(default.compression_level),
             compression_bytes_min: bytes_min
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(default.compression_bytes_min),
@@ -161,7 +173,13 @@ impl HttpConfig {
 pub enum Compression {
     /// Not at all.
     None,
-    /// gzip, level 1: audit events shrink to about an eighth at 600 MB/s.
+    /// gzip, of [`HttpConfig::compression_level`]: at level 1 audit events shrink to about an eighth at 600 MB/s.
     #[default]
     Gzip,
+}
+
+#[cfg(feature = "cli")]
+impl Compression {
+    /// By their names in the configuration file.
+    pub(crate) const NAMES: [(&'static str, Self); 2] = [("none", Self::None), ("gzip", Self::Gzip)];
 }

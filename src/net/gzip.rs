@@ -8,17 +8,25 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 pub(crate) struct Gzip {
     /// Made at the first use: its window and tables take 270 KB.
     compress: Option<Compress>,
+    level: u32,
     out: Vec<u8>,
 }
 
 impl Gzip {
+    /// As fast as it goes.
     pub(crate) fn new() -> Self {
-        Self { compress: None, out: Vec::new() }
+        Self::of_level(Compression::fast().level())
+    }
+
+    /// Of a level from 1 to 9: more is smaller, and takes longer.
+    pub(crate) fn of_level(level: u32) -> Self {
+        Self { compress: None, level, out: Vec::new() }
     }
 
     /// The body, compressed; `None` should the compressor fail, which it only does out of memory.
     pub(crate) fn compress(&mut self, body: &[u8]) -> Option<&[u8]> {
-        let compress = self.compress.get_or_insert_with(|| Compress::new_gzip(Compression::fast(), 15));
+        let level = Compression::new(self.level);
+        let compress = self.compress.get_or_insert_with(|| Compress::new_gzip(level, 15));
         compress.reset();
         self.out.clear();
         // Audit events shrink to an eighth; what does not fit grows the buffer, which then stays.
@@ -56,6 +64,19 @@ mod tests {
             assert!(events < 500 || compressed.len() < body.len() / 20);
             assert_eq!(inflate(compressed), body);
         }
+    }
+
+    #[test]
+    fn a_higher_level_is_smaller_and_comes_back_as_well() {
+        let line = |number: u32| format!("{{\"user\":\"u-{}\",\"tool\":{}}}", number * 7_919 % 1_009, number % 13);
+        let body = (0..2_000).map(line).collect::<Vec<_>>().join("\n");
+        let size = |level| {
+            let mut gzip = Gzip::of_level(level);
+            let compressed = gzip.compress(body.as_bytes()).unwrap();
+            assert_eq!(inflate(compressed), body.as_bytes());
+            compressed.len()
+        };
+        assert!(size(9) < size(1), "{} {}", size(9), size(1));
     }
 
     proptest! {

@@ -13,6 +13,7 @@ mod overflow;
 mod retry;
 mod retry_config;
 mod sampling;
+mod wait;
 
 pub(crate) use blame::{Circumstances, Step, cut_budget, step};
 pub use breaker::{BreakerConfig, BreakerState, BreakerStatus, CircuitBreaker, Permit};
@@ -24,3 +25,4 @@ pub use retry::RetryPolicy;
 pub use retry_config::{Jitter, RetryConfig};
 pub(crate) use sampling::Sampler;
 pub use sampling::Sampling;
+pub use wait::WaitStrategy;

@@ -169,6 +169,7 @@ mod tls_says_what_is_wrong;
 mod token_file_is_read_again;
 #[cfg(all(feature = "cli", feature = "tracing-layer"))]
 mod tracing_is_audited;
+mod wait_strategies;
 mod wire_splunk;
 mod wire_datadog;
 mod wire_elastic;
