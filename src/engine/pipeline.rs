@@ -256,6 +256,10 @@ impl Pipeline {
         if self.left_to_witness(events.iter().map(|event| Mark::of(event, 0)), attempts) {
             return;
         }
+        if self.dead_letter.is_none() && self.witness.is_none() {
+            // Nobody reads what would be written of them.
+            return self.lose(events.len());
+        }
         let mut records = self.records();
         records.attempted(attempts);
         for event in events {
@@ -270,10 +274,8 @@ impl Pipeline {
             return;
         }
         let Some(dead_letter) = &self.dead_letter else {
-            self.books.lose(LostReason::NoDeadLetter, records.len() as u64);
             self.tell_buried(records.ids());
-            self.warn("no_dead_letter", || format!("{} events are lost: no dead letter is configured", records.len()));
-            return;
+            return self.lose(records.len());
         };
         let is_drain = self.draining.is_stopped() || self.stop.is_stopped();
         // Whoever is told that they are buried lets go of them.
@@ -303,6 +305,12 @@ impl Pipeline {
         records.attempted(&Attempts::none(cause));
         records.push_misfit(misfit);
         Some(dead_letter.append(&records, Durable::Now).1.map_or(Ok(()), Err))
+    }
+
+    /// Counts events as lost that have no dead letter to go to.
+    fn lose(&self, events: usize) {
+        self.books.lose(LostReason::NoDeadLetter, events as u64);
+        self.warn("no_dead_letter", || format!("{events} events are lost: no dead letter is configured"));
     }
 
     fn tell_buried(&self, ids: &[EventId]) {
