@@ -94,10 +94,18 @@ impl Config {
     /// # Errors
     /// When it cannot be read, or has mistakes: all of them.
     pub(crate) fn load(path: &Path, overrides: &[String], secrets: Secrets) -> Result<Self, ConfigError> {
+        Self::of_bytes(path, &Self::bytes_of(path)?, overrides, secrets)
+    }
+
+    /// The bytes of a file, of one that is too large a few too many.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn bytes_of(path: &Path) -> Result<Vec<u8>, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
         let mut bytes = Vec::new();
         File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-        Self::of_bytes(path, &bytes, overrides, secrets)
+        Ok(bytes)
     }
 
     /// The same of a file whose bytes are at hand.

@@ -260,6 +260,7 @@ fn every_link_of_the_readme_leads_somewhere() {
         "docs/operating.md",
         "docs/replay.md",
         "docs/tls.md",
+        "docs/tuning.md",
     ] {
         let path = root().join(document);
         let text = read(&path);

@@ -52,6 +52,19 @@ pub(crate) enum Failure {
     Fanout(#[from] FanoutError),
     #[error("the configuration has no pipeline {name}: it has {known}")]
     NoSuchPipeline { name: String, known: String },
+    #[error("there are the pipelines {known}: say which one to tune by --pipeline")]
+    TuneWhich { known: String },
+    #[error(
+        "siem.{pipeline} leads to {siem_type}, which the embedded receiver does not play: --against measures against the \
+         configured destination itself"
+    )]
+    TuneNotPlayed { pipeline: String, siem_type: &'static str },
+    #[error("nothing was sent: {why}\n{words}")]
+    TuneUnasked { words: String, why: &'static str },
+    #[error("ended, and nothing is recommended: requests to the SIEM failed: {words}")]
+    TuneRefused { words: String },
+    #[error("nothing could be measured: {words}; raise --max-seconds, or see whether the machine does something else")]
+    TuneUnmeasured { words: String },
     #[error(transparent)]
     Splunk(#[from] SplunkError),
     #[error(transparent)]
@@ -102,6 +115,8 @@ impl Failure {
             | Self::Start(StartError::Thread { .. })
             | Self::StartOfOne { error: StartError::Thread { .. }, .. }
             | Self::Terminal(_)
+            | Self::TuneRefused { .. }
+            | Self::TuneUnmeasured { .. }
             | Self::Unseen(_) => ExitCode::from(1),
             _ => ExitCode::from(2),
         }

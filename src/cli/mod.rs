@@ -38,6 +38,7 @@ mod status;
 mod survey;
 mod tally;
 mod top;
+mod tune;
 mod usage;
 mod watched;
 #[cfg(feature = "kafka")]
@@ -122,6 +123,7 @@ Examples:
   siem-forward status                                 what a running one does, and whether anything is red
   siem-forward top                                    the same, once a second, on a terminal
   siem-forward replay dead.ndjson --config siem.toml  send again what was refused or left over
+  siem-forward tune --config siem.toml                which settings this machine and network want
 
 Exit codes: 0 all delivered; 1 something was not, a line was unreadable, or a destination that is checked\ndoes not answer; 2 bad usage or configuration.";
 
@@ -148,6 +150,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Play a destination, to test against
     Receive(receive::ReceiveArguments),
+    /// Find the settings that suit this machine and network, by measuring
+    Tune(tune::TuneArguments),
     /// Print the completions of a shell
     Completions(paperwork::CompletionsArguments),
     /// Print or write man pages
@@ -171,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::DeadLetter(arguments) => dead_letter::dead_letter(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Receive(arguments) => receive::receive(&arguments),
+        Command::Tune(arguments) => tune::tune(&arguments),
         Command::Completions(arguments) => paperwork::completions(&arguments, Arguments::command()),
         Command::Man(arguments) => paperwork::man(&arguments, Arguments::command()),
     };

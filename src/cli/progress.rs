@@ -34,6 +34,30 @@ impl Progress {
         Self::of("events", total, true)
     }
 
+    /// Of work that takes this long at most.
+    pub(crate) fn of_time(most: Duration) -> Self {
+        let bar = is_for_people().then(|| {
+            let bar = styled(ProgressBar::new(millis(most)), "  {wide_bar} {elapsed}  {msg}");
+            // Nothing is told for seconds on end, and the time that goes by is.
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        let begun = Instant::now();
+        Self { bar, begun, last_line: begun, noun: "s", total: Some(most.as_secs()), is_input: false }
+    }
+
+    /// So much time is gone of the most that there is.
+    pub(crate) fn set_time(&mut self, gone: Duration, note: &str) {
+        let most = self.total.unwrap_or(0);
+        let left = most.saturating_sub(gone.as_secs());
+        if let Some(bar) = &self.bar {
+            bar.set_position(millis(gone));
+            bar.set_message(format!("{note}, at most {left} s left"));
+        } else if self.is_due() {
+            tell(&format!("{} of at most {most} s: {note}", gone.as_secs()));
+        }
+    }
+
     fn of(noun: &'static str, total: Option<u64>, is_input: bool) -> Self {
         let bar = is_for_people().then(|| bar(noun, total, is_input));
         let begun = Instant::now();
@@ -117,6 +141,14 @@ fn bar(noun: &'static str, total: Option<u64>, is_input: bool) -> ProgressBar {
     };
     let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
     bar.set_prefix(noun);
+    styled(bar, template)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     // A template of ours that does not parse is the default bar: no reason to fail.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.with_key("whole_rate", whole_rate));

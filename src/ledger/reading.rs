@@ -1,9 +1,16 @@
 //! The books at the moment of a scrape, and what stands around them: all that the families show.
 
+#[cfg(feature = "cli")]
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+#[cfg(feature = "cli")]
+use hdrhistogram::Histogram;
 
 use super::flushes::Flushed;
 use super::latency::Latencies;
+#[cfg(feature = "cli")]
+use super::recorder::histogram;
 use super::{Books, Operation, Snapshot};
 use crate::event::monotonic;
 use crate::net::Traffic;
@@ -52,6 +59,22 @@ impl Books {
             senders: senders.len(),
             senders_busy: Duration::from_nanos(senders.iter().map(|busy| busy.nanos(now)).sum()),
         }
+    }
+
+    /// How many events were delivered so far: one look at one counter.
+    #[cfg(feature = "cli")]
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Acquire)
+    }
+
+    /// How long deliveries took so far, in nanoseconds; none where the histogram could not be made.
+    #[cfg(feature = "cli")]
+    pub(crate) fn deliveries(&self) -> Option<Histogram<u64>> {
+        let mut all = histogram();
+        for sender in self.senders.lock().iter() {
+            sender.lock().delivery.add_all(&mut all);
+        }
+        all
     }
 
     fn latencies(&self, now: u64) -> Latencies {

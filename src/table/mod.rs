@@ -26,7 +26,7 @@ pub(crate) use overlay::Overlay;
 pub(crate) use paint::Paint;
 pub(crate) use place::{SecretPlace, secret_of_variable};
 pub(crate) use problems::{Place, Problems, Secrets};
-pub(crate) use size::grouped;
+pub(crate) use size::{grouped, show as show_size};
 
 /// A table with more keys does not list them at each that is unknown.
 const LISTED_MAX: usize = 12;

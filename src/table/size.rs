@@ -26,7 +26,7 @@ pub(super) fn read(text: &str) -> Option<u64> {
 }
 
 /// The size in the largest unit that shows it whole.
-pub(super) fn show(bytes: u64) -> String {
+pub(crate) fn show(bytes: u64) -> String {
     let whole = UNITS.iter().filter(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
     match whole.min_by_key(|(_, unit)| bytes / unit) {
         Some((name, unit)) => format!("{} {name}", bytes / unit),

@@ -86,6 +86,8 @@ mod cli_service;
 mod cli_status;
 #[cfg(all(feature = "cli", unix))]
 mod cli_top;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod cli_tune;
 mod connections_grow_old;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod dns_change_moves_traffic;
