@@ -121,6 +121,8 @@ mod input_fidelity;
 mod input_reader;
 #[cfg(all(feature = "cli", feature = "kafka"))]
 mod kafka_metrics;
+#[cfg(unix)]
+mod instructions_are_compared;
 #[cfg(feature = "kafka")]
 mod kafka_produce;
 mod metrics_in_a_registry;
