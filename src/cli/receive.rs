@@ -28,7 +28,7 @@ pub(crate) struct ReceiveArguments {
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     address: IpAddr,
-    /// Where a webhook's events have their id, as its `fields.id` says: names with dots between them; `id` without it
+    /// Where a webhook's event has its id, as `fields.id` says; else `id`
     #[arg(long, value_name = "FIELD")]
     id_field: Option<String>,
     /// The token to accept; without it, any is accepted
