@@ -48,7 +48,7 @@ record_machine() {
 
 record_about() {
   printf '%s cores of %s (family %s model %s); Linux %s; %s; release with lto %s; commit %s; load before %s' \
-    "$(nproc)" "$(record_cpu 'model name')" "$(record_cpu 'cpu family')" "$(record_cpu model)" "$(uname -r)" \
+    "$(nproc)" "$(record_cpu 'model name')" "$(record_cpu 'cpu family')" "$(record_cpu model)" "$(uname -r | cut -d- -f1)" \
     "$(rustc --version | cut -d' ' -f1,2)" "${CARGO_PROFILE_RELEASE_LTO:-fat}" \
     "$(git rev-parse --short HEAD 2> /dev/null || echo unknown)" "$(cut -d' ' -f1 /proc/loadavg)"
 }
