@@ -1,8 +1,9 @@
 # Compares instructions per event with those that are written down: `awk -f compare.awk BASELINE FIGURES`. Prints a table and fails
 # where a part differs by more than 3 %, where one is missing on either side, and where the figures of one part from so many
-# threads, whose names end in a number, are not within 3 % of each other.
+# threads, whose names end in a number, are not within 3 % of each other. Those of several batchers may differ by 10 %: how often
+# one of them looks for what is not there yet depends on when it gets to run.
 
-BEGIN { most = 3 }
+function most(name) { return name ~ /^batch\/batchers/ ? 10 : 3 }
 
 /^#/ || NF == 0 { next }
 FILENAME == ARGV[1] { old[$1] = $2; next }
@@ -24,7 +25,7 @@ END {
     name = part[n]
     if (!(name in old)) { printf "%-24s %12s %12.1f %9s  FAILED: it is not written down\n", name, "-", new[name], "-"; failed++; continue }
     change = 100 * (new[name] - old[name]) / old[name]
-    far = change > most || change < -most
+    far = change > most(name) || change < -most(name)
     printf "%-24s %12.1f %12.1f %+8.1f%%%s\n", name, old[name], new[name], change, far ? "  FAILED" : ""
     failed += far
   }
@@ -32,7 +33,7 @@ END {
   for (n = 1; n <= family_count; n++) {
     family = families[n]
     spread = 100 * (most_of[family] - least[family]) / least[family]
-    far = spread > most
+    far = spread > most(family)
     printf "%-24s %+8.1f%% between the fewest and the most%s\n", family "/*", spread, far ? "  FAILED: not flat" : ""
     failed += far
   }

@@ -72,6 +72,7 @@ pub(crate) fn write_type(event: &AuditEvent, fields: &Fields<'_>, out: &mut Vec<
 
 /// Writes the members whose fields are there, between `open` and `close`; nothing where there are none. A member's name comes
 /// as it is written, with its quotes and colon.
+#[inline]
 pub(crate) fn write_group(
     fields: &Fields<'_>,
     open: &[u8],
