@@ -65,13 +65,11 @@ It counts events by id until it is ended by SIGINT or SIGTERM, then prints what 
   400:event=3                refuses it and all behind it; elastic it alone, others the request
   401, 403, 413, 415         refuses the request
   delay:ms=200, drip:ms=50   answers late, or byte by byte
-  reset_before, reset        resets the connection before the body, or amid it
-  reset_after                resets the connection after indexing all
+  reset_before, reset, reset_after   resets before the body, amid it, or after indexing all
   garbage, hang, close       answers nonsense, or never, or hangs up afterwards
 With --ack:
   restart:every=50           the indexer restarts: what is not yet indexed is lost
-  ack_400, ack_404, ack_503, ack_garbage, ack_hang
-                             whoever asks is refused, or gets nonsense, or no answer
+  ack_400, ack_404, ack_503, ack_garbage, ack_hang   who asks is refused, gets nonsense, or nothing
   ack_reset, ack_reset_after or a reset, before or after the truth is used up
   ack_never                  or false, for ever
 Each with every=N, first=N, share=0.2, contains=TEXT, id=ID or bytes=N, joined by commas: which
