@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How many instructions does an event take, part by part, and is that what is written down? Callgrind counts them, so that the
-# answer is the same on a busy machine. Where a part takes 3 % more or less than baseline.txt says, it is told with the old and
+# answer is the same on a busy machine. Where a part takes 3 % (of several batchers: 10 %) more or less than baseline.txt says, it is told with the old and
 # the new figure, and the exit code is 1; a gain is a change as well, or what comes after it would be measured by the past.
 #
 #   perf/instructions/run.sh            # compare
@@ -60,7 +60,7 @@ awk -f $here/figures.awk "$folder/parts.txt" "$folder"/dump.*-* > "$folder/figur
 tools="$(rustc --version), $(ldd --version | sed -n '1s/.* /glibc /p'), $(valgrind --version)"
 if [ "${1:-}" = --write ]; then
   {
-    echo "# Instructions per event: $here/run.sh compares with these, and fails where one is more than 3 % off."
+    echo "# Instructions per event: $here/run.sh compares with these, and fails where one is more than 3 % off, of several batchers 10 %."
     echo "# On purpose: $here/run.sh --write; the commit says why."
     echo "# Written with $tools"
     LC_ALL=C sort "$folder/figures.txt"

@@ -149,9 +149,12 @@ impl Gate {
         self.was_full.load(Ordering::Relaxed) && self.looks_full()
     }
 
+    /// What is closed is full for ever, and where the less severe are refused early it depends on the event: then `push` says
+    /// which it is.
     #[cold]
     fn looks_full(&self) -> bool {
-        let is_full = !self.ring.has_room::<AuditEvent>() && !IS_WORKER.get();
+        let sheds = self.admission.as_ref().is_some_and(|admission| admission.shed.is_some());
+        let is_full = !self.ring.has_room::<AuditEvent>() && !self.ring.is_closed() && !sheds && !IS_WORKER.get();
         self.was_full.store(is_full, Ordering::Relaxed);
         is_full
     }

@@ -76,7 +76,7 @@ impl<Q> Ring<Q> {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a value would have been taken just now.
+    /// Whether there was an empty slot just now; in a closed ring there is none.
     pub(crate) fn has_room<T>(&self) -> bool
     where
         Q: Slots<T>,

@@ -48,6 +48,15 @@ fn accepting(letters: &Letters, name: &str, adapt: impl FnOnce(Builder) -> Build
 
 /// One whose batcher hangs at its first event, so that nothing leaves its ring.
 fn hanging(letters: &Letters, hang: &Hang, adapt: impl FnOnce(Builder) -> Builder) -> (Forwarder, Received) {
+    hanging_as("hanging", letters, hang, adapt)
+}
+
+fn hanging_as(
+    name: &str,
+    letters: &Letters,
+    hang: &Hang,
+    adapt: impl FnOnce(Builder) -> Builder,
+) -> (Forwarder, Received) {
     let received = Received::default();
     let mut played = Played::new(&received);
     let (hook, format) = (hang.hook(), played.format_event);
@@ -55,7 +64,7 @@ fn hanging(letters: &Letters, hang: &Hang, adapt: impl FnOnce(Builder) -> Builde
         hook();
         format(event, body)
     });
-    let forwarder = letters.of("hanging", adapt(support::builder(played)));
+    let forwarder = letters.of(name, adapt(support::builder(played)));
     (forwarder, received)
 }
 
@@ -240,6 +249,26 @@ fn what_one_lacked_is_sent_again_to_that_one_alone() {
     // The one that hung tells the gap, which is closed by now, in an event of its own.
     assert_each(&letters, &sent, &[&at_live, &at_hanging], &reports);
     assert!(sent.iter().all(|id| at_hanging.ids()[id] == 1));
+}
+
+/// A closed ring has no room either, and nobody waits for any.
+#[test]
+fn who_waits_for_room_at_two_that_are_full_is_told_at_once_that_they_close() {
+    let (letters, hang) = (Letters::new(), Hang::new());
+    let full = |name| hanging_as(name, &letters, &hang, |builder| builder.max_queue_size(8)).0;
+    let fanout = Fanout::new([full("one"), full("other")]).unwrap();
+    let emitter = fanout.emitter();
+    // Until both have refused, and once more.
+    for _ in 0..2 {
+        until(|| emitter.try_send(event(0)).is_err_and(|not_taken| not_taken.reasons().count() == 2));
+    }
+    let waiting = std::thread::spawn(move || (emitter.send_timeout(event(1), PATIENCE), Instant::now()));
+    drop(fanout.drain(Duration::from_millis(100)));
+    let drained = Instant::now();
+    let (not_taken, told) = waiting.join().unwrap();
+    assert!(told.saturating_duration_since(drained) < PATIENCE / 2, "it waited on");
+    let closed = [("one", RefusedReason::Closed), ("other", RefusedReason::Closed)];
+    assert_eq!(not_taken.unwrap_err().reasons().collect::<Vec<_>>(), closed);
 }
 
 #[test]

@@ -171,7 +171,9 @@ pub(crate) fn tune(arguments: &TuneArguments) -> Result<ExitCode, Failure> {
     // Whatever a forwarder would warn of in a trial is in its figures, or ends the tuning.
     log::set_max_level(log::LevelFilter::Off);
     let producers = usize::try_from(arguments.producers).unwrap_or(1);
-    let rate = arguments.rate.unwrap_or(0);
+    let asked = arguments.rate.unwrap_or(0);
+    // What was told and agreed to is kept.
+    let rate = if arguments.against { asked.min(arguments.max_rate) } else { asked };
     // Whoever thinks before saying yes does so in time of his own.
     let begun = if arguments.against { Instant::now() } else { begun };
     let bench = Bench {

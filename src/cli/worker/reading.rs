@@ -21,8 +21,6 @@ use crate::siem::{Cause, CauseKind};
 const POLL: Duration = Duration::from_millis(50);
 /// The same while something waits for room.
 const POLL_PAUSED: Duration = Duration::from_millis(5);
-/// More than this waits only where the partitions are not paused: one for each that comes meanwhile, before it is.
-const WAITING_MAX: usize = 100;
 /// A full ring is waited for so long before the partitions pause, which throws away what was fetched ahead.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -104,7 +102,6 @@ impl<'a> Reading<'a> {
                 break;
             }
         }
-        debug_assert!(self.waiting.len() <= WAITING_MAX, "{} wait: nobody pauses", self.waiting.len());
         let is_full = !self.waiting.is_empty();
         if is_full != self.is_paused {
             if is_full {
@@ -200,13 +197,14 @@ impl<'a> Reading<'a> {
 
     /// On the disk before it is committed.
     fn reject(&mut self, place: Place, line: &RejectedLine) -> Result<(), ReadingError> {
-        self.unreadable += 1;
         if let Some(rejected) = &mut self.rejected {
+            self.unreadable += 1;
             rejected.write(line)?;
             return Ok(rejected.sync()?);
         }
         // A partition that was given up meanwhile is read again by somebody else.
         let Some(of) = self.tracker.partition(place) else { return Ok(()) };
+        self.unreadable += 1;
         let (partition, offset) = (of.number, line.line());
         let misfit = Misfit { topic: &of.topic, partition, offset, text: line.text() };
         let kind = match line.reason() {

@@ -26,8 +26,11 @@ use super::{KafkaInput, Partition, Tracker};
 
 /// How often librdkafka tells how far the group is behind.
 const STATISTICS_MS: &str = "5000";
-/// A member that has not polled for so much longer than it ever should is taken for dead.
-const AWAY_MARGIN: Duration = Duration::from_secs(20);
+/// A request that no broker answers ends after so long: a commit is waited for, at a revocation by the thread that polls.
+const ANSWER_MS_MAX: &str = "10000";
+/// A member that has not polled for so much longer than it ever should is taken for dead. Two commits may end without an answer
+/// meanwhile: the one that was on its way, and that of the revocation.
+const AWAY_MARGIN: Duration = Duration::from_secs(40);
 /// What librdkafka may hold of what it has fetched ahead, in KiB.
 const FETCHED_KBYTES_MAX: &str = "32768";
 /// What one answer of a broker may hold, as it is sent: compressed, and some ten times as much once it is not.
@@ -106,7 +109,7 @@ impl Group {
         tracker: &Arc<Tracker>,
         figures: &Arc<Figures>,
     ) -> Result<Self, GroupError> {
-        // Nothing else keeps us from polling: a member that is away for longer hangs, and must not hold up the others' rebalance.
+        // Little else keeps us from polling: a member that is away for longer hangs, and must not hold up the others' rebalance.
         let away_max = input.revoke_timeout.max(input.session_timeout);
         let mut config = input.cluster.client().map_err(|cause| GroupError::Join(cause.to_string()))?;
         config
@@ -118,6 +121,7 @@ impl Group {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", input.session_timeout.as_millis().to_string())
             .set("max.poll.interval.ms", (away_max + AWAY_MARGIN).as_millis().to_string())
+            .set("socket.timeout.ms", ANSWER_MS_MAX)
             .set("queued.max.messages.kbytes", FETCHED_KBYTES_MAX)
             .set("fetch.max.bytes", ANSWER_BYTES_MAX)
             .set("fetch.message.max.bytes", PARTITION_BYTES_MAX)
