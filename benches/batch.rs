@@ -12,6 +12,8 @@
     reason = "a bench that cannot run says so by a panic; counts of events fit a float"
 )]
 
+mod sample;
+
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,8 +24,10 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use crossbeam_queue::ArrayQueue;
 use rustix::time::{ClockId, clock_gettime};
 use siem_forward::siem::FormatError;
-use siem_forward::{AuditEvent, Batch, EventBuilder, EventType, Forwarder, Health, Severity, Siem, Verdict};
+use siem_forward::{AuditEvent, Batch, EventType, Forwarder, Health, Severity, Siem, Verdict};
 use siem_forward::{format::json, net::Stop};
+
+use sample::fields;
 
 /// As many as the pool has buffers for, nearly: the path that events take while the SIEM keeps up.
 const ROUND: u64 = 4_000;
@@ -32,21 +36,6 @@ const BUFFER_BYTES: usize = 1_024;
 /// More than any of these batches.
 const BYTES_MAX: usize = 10_000_000;
 const SIZES: [usize; 3] = [100, 500, 2_000];
-const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
-
-fn fields<To>(event: EventBuilder<To>) -> EventBuilder<To> {
-    event
-        .user_id("u-2f6c1d9e")
-        .user_email("maria.gonzalez@example.com")
-        .server_id("srv-payments-eu-west-1a")
-        .tool_name("payments.refund")
-        .decision("deny")
-        .policy_id("policy-refund-limit-v7")
-        .ip_address("10.194.128.204")
-        .user_agent(AGENT)
-        .request_id("req-7d1f0a52-30c4-4b6e-9d53")
-        .detail("amount", 120)
-}
 
 fn built() -> AuditEvent {
     fields(AuditEvent::builder(EventType::AuthorizationDenied, Severity::High)).build()

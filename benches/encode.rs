@@ -2,26 +2,18 @@
 //!
 //! `copy` is the base: the finished bytes into the reused buffer. `serde_json` is the event through its `Serialize`.
 
+mod sample;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use siem_forward::siem::{Datadog, Elastic, Splunk};
 use siem_forward::{AuditEvent, EventType, Severity, Siem, format::json};
 
-const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
+use sample::fields;
 
 fn event() -> AuditEvent {
-    AuditEvent::builder(EventType::AuthorizationDenied, Severity::High)
-        .user_id("u-2f6c1d9e")
-        .user_email("maria.gonzalez@example.com")
-        .server_id("srv-payments-eu-west-1a")
-        .tool_name("payments.refund")
-        .decision("deny")
-        .policy_id("policy-refund-limit-v7")
-        .ip_address("10.194.128.204")
-        .user_agent(AGENT)
-        .request_id("req-7d1f0a52-30c4-4b6e-9d53")
-        .detail("amount", 120)
+    fields(AuditEvent::builder(EventType::AuthorizationDenied, Severity::High))
         .detail("currency", "EUR")
         .detail("reason", "amount exceeds the limit of the role \"clerk\"; a second approver is needed")
         .build()

@@ -5,32 +5,21 @@
 
 #![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
 
+mod sample;
+
 use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_queue::ArrayQueue;
-use siem_forward::{AuditEvent, Emitter, EventBuilder, EventType, Forwarder, Severity, Verdict, siem};
+use siem_forward::{AuditEvent, Emitter, EventType, Forwarder, Severity, Verdict, siem};
+
+use sample::fields;
 
 const SLOTS: usize = 20_000;
 /// As many as the pool has buffers for: the path that a service sees while its SIEM keeps up.
 const BURST: u64 = 4_000;
-const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
-
-fn fields<To>(event: EventBuilder<To>) -> EventBuilder<To> {
-    event
-        .user_id("u-2f6c1d9e")
-        .user_email("maria.gonzalez@example.com")
-        .server_id("srv-payments-eu-west-1a")
-        .tool_name("payments.refund")
-        .decision("deny")
-        .policy_id("policy-refund-limit-v7")
-        .ip_address("10.194.128.204")
-        .user_agent(AGENT)
-        .request_id("req-7d1f0a52-30c4-4b6e-9d53")
-        .detail("amount", 120)
-}
 
 fn bursts(iterations: u64, mut emit: impl FnMut(), wait: impl Fn()) -> Duration {
     let mut spent = Duration::ZERO;

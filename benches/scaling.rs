@@ -12,16 +12,19 @@
     reason = "a bench that cannot run says so by a panic, and prints what it measured; counts fit a float"
 )]
 
+mod sample;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use siem_forward::{Emitter, EventType, Forwarder, Severity, Verdict, siem};
 
+use sample::fields;
+
 const BATCH: usize = 500;
 /// As many as the pool has buffers for.
 const BURST: u32 = 4_000;
-const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36";
 
 /// Cores: as many as there are.
 const ALL: usize = usize::MAX;
@@ -69,18 +72,7 @@ impl Cost {
 }
 
 fn emit(emitter: &Emitter) -> bool {
-    let event = emitter
-        .event(EventType::AuthorizationDenied, Severity::High)
-        .user_id("u-2f6c1d9e")
-        .user_email("maria.gonzalez@example.com")
-        .server_id("srv-payments-eu-west-1a")
-        .tool_name("payments.refund")
-        .decision("deny")
-        .policy_id("policy-refund-limit-v7")
-        .ip_address("10.194.128.204")
-        .user_agent(AGENT)
-        .request_id("req-7d1f0a52-30c4-4b6e-9d53")
-        .detail("amount", 120)
+    let event = fields(emitter.event(EventType::AuthorizationDenied, Severity::High))
         .detail("reason", "amount exceeds the limit of the role \"clerk\"; a second approver is needed");
     event.send_timeout(Duration::from_secs(60)).is_ok()
 }
