@@ -128,17 +128,8 @@ fn paced(name: &'static str, compression: Compression, per_second: u64, seconds:
 impl Line {
     fn record(&self, rows: &mut Rows) -> std::io::Result<()> {
         for (series, times) in [("held", &self.held), ("called", &self.called)] {
-            for (level, nanos) in times.levels() {
-                rows.write(&[
-                    "delivery_latency".to_owned(),
-                    series.to_owned(),
-                    self.compression.to_owned(),
-                    self.per_second.to_string(),
-                    times.calls().to_string(),
-                    level.to_string(),
-                    nanos.to_string(),
-                ])?;
-            }
+            let begin = ["delivery_latency", series, self.compression, &self.per_second.to_string()];
+            rows.write_levels(&begin, times)?;
         }
         Ok(())
     }

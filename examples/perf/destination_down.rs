@@ -149,17 +149,7 @@ impl Line {
 
     fn record(&self, rows: &mut Rows) -> std::io::Result<()> {
         for (part, times) in PARTS {
-            let times = times(self);
-            for (level, nanos) in times.levels() {
-                rows.write(&[
-                    "destination_down".to_owned(),
-                    self.state.name().to_owned(),
-                    part.to_owned(),
-                    times.calls().to_string(),
-                    level.to_string(),
-                    nanos.to_string(),
-                ])?;
-            }
+            rows.write_levels(&["destination_down", self.state.name(), part], times(self))?;
         }
         Ok(())
     }

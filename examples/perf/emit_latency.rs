@@ -226,12 +226,7 @@ impl Lines {
 
     fn record(&self, rows: &mut Rows) -> std::io::Result<()> {
         for (name, times) in self.series() {
-            for (level, nanos) in times.levels() {
-                let producers = self.producers.to_string();
-                let values =
-                    [name.to_owned(), producers, times.calls().to_string(), level.to_string(), nanos.to_string()];
-                rows.write(&[&["emit_latency".to_owned()], values.as_slice()].concat())?;
-            }
+            rows.write_levels(&["emit_latency", name, &self.producers.to_string()], times)?;
         }
         Ok(())
     }

@@ -2,39 +2,22 @@
 //!
 //! Each subcommand is a question, and `perf/QUESTION/run.sh` puts it to a release build. All of them send to loopback or to
 //! nothing, and end by themselves.
-#![cfg_attr(
-    feature = "cli",
-    allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to whoever runs it")
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to whoever runs it")]
 
-#[cfg(feature = "cli")]
 mod bare;
-#[cfg(feature = "cli")]
 mod by_hand;
-#[cfg(feature = "cli")]
 mod delivery_latency;
-#[cfg(feature = "cli")]
 mod destination_down;
-#[cfg(feature = "cli")]
 mod emit_latency;
-#[cfg(feature = "cli")]
 mod figures;
-#[cfg(feature = "cli")]
 mod pace;
-#[cfg(feature = "cli")]
 mod receive;
-#[cfg(feature = "cli")]
 mod rows;
-#[cfg(feature = "cli")]
 mod sample;
-#[cfg(feature = "cli")]
 mod stamped;
-#[cfg(feature = "cli")]
 mod throughput;
-#[cfg(feature = "cli")]
 mod times;
 
-#[cfg(feature = "cli")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     use clap::Parser;
 
@@ -62,7 +45,3 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Question::Receive(arguments) => receive::ask(&arguments),
     }
 }
-
-/// Without the embedded receiver there is nobody to send to.
-#[cfg(not(feature = "cli"))]
-fn main() {}

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use crate::times::Times;
+
 /// Where the rows go: to a file, or nowhere. No value of ours holds a comma.
 pub(crate) struct Rows(Option<BufWriter<File>>);
 
@@ -21,6 +23,15 @@ impl Rows {
             Some(file) => writeln!(file, "{}", values.join(",")),
             None => Ok(()),
         }
+    }
+
+    /// A row for each level of these times, behind what they all begin with.
+    pub(crate) fn write_levels(&mut self, begin: &[&str], times: &Times) -> io::Result<()> {
+        let calls = times.calls().to_string();
+        times.levels().try_for_each(|(level, nanos)| {
+            let begin = begin.iter().map(|value| (*value).to_owned());
+            self.write(&begin.chain([calls.clone(), level.to_string(), nanos.to_string()]).collect::<Vec<_>>())
+        })
     }
 
     /// To the disk: an error must not be lost.
