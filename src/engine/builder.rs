@@ -9,10 +9,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
 
+use super::admission::Admission;
 use super::batcher::{BatcherSeat, Limits, Open};
 use super::cores;
 use super::destination::Destination;
-use super::emitter::{Admission, Gate, QueueBytes, mark_worker};
+use super::emitter::{Gate, QueueBytes, mark_worker};
 use super::forwarder::{Forwarder, Worker};
 use super::gap::GapWatch;
 use super::held::{Held, SenderSeat};

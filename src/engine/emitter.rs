@@ -10,16 +10,15 @@ use std::time::{Duration, Instant};
 use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::{Backoff, CachePadded};
 
+use super::admission::Admission;
 use super::pipeline::Pipeline;
 use super::refused::Refused;
 use super::ring::Ring;
-use super::settings::SiemConfig;
 use super::timing::{Timings, is_unmeasured};
 #[cfg(all(feature = "cli", feature = "kafka"))]
 use crate::event::TextBuffer;
 use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, Timestamp, now};
 use crate::ledger::RefusedReason;
-use crate::policy::{Filter, Overflow, Sampler, Shed};
 
 const BLOCKED_PAUSE_MIN: Duration = Duration::from_micros(50);
 /// The longest pause of a caller that blocks by choice: short against any timeout, long against the cost of a poll.
@@ -153,7 +152,7 @@ impl Gate {
     /// which it is.
     #[cold]
     fn looks_full(&self) -> bool {
-        let sheds = self.admission.as_ref().is_some_and(|admission| admission.shed.is_some());
+        let sheds = self.admission.as_ref().is_some_and(|admission| admission.sheds_any());
         let is_full = !self.ring.has_room::<AuditEvent>() && !self.ring.is_closed() && !sheds && !IS_WORKER.get();
         self.was_full.store(is_full, Ordering::Relaxed);
         is_full
@@ -201,59 +200,6 @@ impl Gate {
             self.bytes.give_back(capacity);
         }
         self.pool.give_back(event.text);
-    }
-}
-
-/// What is asked of an event besides room, where anything is.
-#[derive(Debug)]
-pub(crate) struct Admission {
-    /// `None` where every event passes.
-    filter: Option<Filter>,
-    sampler: Sampler,
-    shed: Option<Shed>,
-    /// By severity: as many events in the ring leave no room for one. The largest number where all of it is theirs.
-    slots: [usize; Severity::ALL.len()],
-}
-
-impl Admission {
-    /// `None` where nothing is asked, so that the usual path has one branch, and nothing to do on it.
-    pub(crate) fn new(config: &SiemConfig, slots: usize) -> Option<Self> {
-        let SiemConfig { overflow, sampling, filter, .. } = config;
-        let shed = if let Overflow::ShedBySeverity(shed) = overflow { Some(*shed) } else { None };
-        if shed.is_none() && sampling.keeps_all() && filter.takes_all() {
-            return None;
-        }
-        let filter = Some(filter.clone()).filter(|filter| !filter.takes_all());
-        let limit = |severity| shed.and_then(|shed| shed.limit(severity, slots)).unwrap_or(usize::MAX);
-        Some(Self { filter, sampler: Sampler::new(*sampling), shed, slots: Severity::ALL.map(limit) })
-    }
-
-    /// Why it is not asked for, if it is not: by the filter, or by sampling what the filter lets pass.
-    #[inline]
-    fn unwanted(&self, event: &AuditEvent) -> Option<RefusedReason> {
-        if self.filter.as_ref().is_some_and(|filter| !filter.takes(event)) {
-            return Some(RefusedReason::Filtered);
-        }
-        (!self.sampler.keeps(event.id, event.severity)).then_some(RefusedReason::Sampled)
-    }
-
-    /// Why it is not taken, where it is not.
-    ///
-    /// Not inlined: to look into the event on the usual path takes it apart there, into registers, and to put it together
-    /// again for the ring costs every event 5 ns, where no policy is set as well.
-    #[inline(never)]
-    fn turns_away(&self, event: &AuditEvent, ring: &Ring<ArrayQueue<Option<AuditEvent>>>) -> Option<RefusedReason> {
-        self.unwanted(event).or_else(|| self.sheds(event.severity, ring).then_some(RefusedReason::Shed))
-    }
-
-    #[inline]
-    fn sheds(&self, severity: Severity, ring: &Ring<ArrayQueue<Option<AuditEvent>>>) -> bool {
-        let limit = self.slots.get(severity as usize).copied().unwrap_or(usize::MAX);
-        limit != usize::MAX && ring.len() >= limit
-    }
-
-    fn bytes_limit(&self, severity: Severity, max: usize) -> Option<usize> {
-        self.shed.and_then(|shed| shed.limit(severity, max))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The threads: rings, batchers, senders, and the forwarder that owns them.
 //!
-//! Read it in this order: `ring` and `emitter` (the caller's side), `batcher` and `gap`, `parcel` and `outcome` (a batch
+//! Read it in this order: `ring`, `emitter` and `admission` (the caller's side), `batcher` and `gap`, `parcel` and `outcome` (a batch
 //! on its way, and what becomes of it), `held` and `sender` (who sends it), `monitor`, `forwarder` (who owns the threads
 //! and drains them) and `fanout` (several of them); `timing` and `exposed` (what is measured, and shown); `resender` and `witness` (a replay: what was encoded before, sent again).
 
+mod admission;
 mod batcher;
 mod builder;
 mod cores;

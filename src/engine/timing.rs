@@ -28,6 +28,15 @@ pub(super) fn is_unmeasured() -> bool {
     left > 0
 }
 
+/// One event in so many of a thread looks for the others. A prime too, and more than a fan-out has destinations.
+pub(super) const LOOKS_EVERY: u32 = 37;
+
+/// Whether this is one that looks. Asked behind [`is_unmeasured`].
+#[inline]
+pub(super) fn looks() -> bool {
+    UNMEASURED.get().is_multiple_of(LOOKS_EVERY)
+}
+
 /// The times of one gate.
 #[derive(Debug)]
 pub(crate) struct Timings(ArrayQueue<u64>);

@@ -28,7 +28,8 @@ pub enum Overflow {
 /// Up to which part of the ring events of a severity are taken, each 0.01 to 1 and none above the next; critical ones
 /// are taken until it is full. The same parts of `queue_bytes_max` hold for events above 1 KB.
 ///
-/// The ring is looked at without a lock: threads that emit at the same moment can pass a limit by one event each.
+/// The ring is looked at without a lock: threads that emit at the same moment can pass a limit by one event each; where more
+/// than a hundred do, by 37.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Shed {

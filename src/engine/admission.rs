@@ -1,0 +1,154 @@
+//! What is asked of an event besides room, where anything is: the filter, sampling, and the limits of shedding.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+
+use super::ring::Ring;
+use super::settings::SiemConfig;
+use super::timing::{LOOKS_EVERY, looks};
+use crate::event::{AuditEvent, Severity};
+use crate::ledger::RefusedReason;
+use crate::policy::{Filter, Overflow, Sampler, Shed};
+
+/// Where the lowest limit is no more events than this, every event looks how full the ring is: so many come unseen from 64
+/// threads.
+const WATCHED_ALWAYS_TO: usize = 2 * 64 * LOOKS_EVERY as usize;
+
+type EventRing = Ring<ArrayQueue<Option<AuditEvent>>>;
+
+/// What is asked of an event, in the order in which it is.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// `None` where every event passes.
+    filter: Option<Filter>,
+    sampler: Sampler,
+    shed: Option<Shed>,
+    /// By severity: as many events in the ring leave no room for one. The largest number where all of it is theirs.
+    slots: [usize; Severity::ALL.len()],
+    /// From so many events in the ring on each event looks at it: half of the lowest limit. To look at a ring costs 6 ns.
+    watched_from: usize,
+    /// Whether there were so many when an event looked last: one in 37 of each thread does. Relaxed everywhere: what comes
+    /// unseen is less than the other half, of up to 135 threads with the default queue.
+    is_watched: AtomicBool,
+}
+
+impl Admission {
+    /// `None` where nothing is asked, so that the usual path has one branch, and nothing to do on it.
+    pub(crate) fn new(config: &SiemConfig, slots: usize) -> Option<Self> {
+        let SiemConfig { overflow, sampling, filter, .. } = config;
+        let shed = if let Overflow::ShedBySeverity(shed) = overflow { Some(*shed) } else { None };
+        if shed.is_none() && sampling.keeps_all() && filter.takes_all() {
+            return None;
+        }
+        let filter = Some(filter.clone()).filter(|filter| !filter.takes_all());
+        let limit = |severity| shed.and_then(|shed| shed.limit(severity, slots)).unwrap_or(usize::MAX);
+        let slots = Severity::ALL.map(limit);
+        let lowest = slots.into_iter().min().unwrap_or(usize::MAX);
+        let watched_from = if lowest > WATCHED_ALWAYS_TO { lowest / 2 } else { 0 };
+        let is_watched = AtomicBool::new(watched_from == 0);
+        Some(Self { filter, sampler: Sampler::new(*sampling), shed, slots, watched_from, is_watched })
+    }
+
+    /// Why it is not asked for, if it is not: by the filter, or by sampling what the filter lets pass.
+    #[inline]
+    pub(super) fn unwanted(&self, event: &AuditEvent) -> Option<RefusedReason> {
+        if self.filter.as_ref().is_some_and(|filter| !filter.takes(event)) {
+            return Some(RefusedReason::Filtered);
+        }
+        (!self.sampler.keeps(event.id, event.severity)).then_some(RefusedReason::Sampled)
+    }
+
+    /// Why it is not taken, where it is not.
+    ///
+    /// Not inlined: to look into the event on the usual path takes it apart there, into registers, and to put it together
+    /// again for the ring costs every event 5 ns, where no policy is set as well.
+    #[inline(never)]
+    pub(super) fn turns_away(&self, event: &AuditEvent, ring: &EventRing) -> Option<RefusedReason> {
+        self.unwanted(event).or_else(|| self.sheds(event.severity, ring).then_some(RefusedReason::Shed))
+    }
+
+    /// Whether any severity has less than the whole ring.
+    pub(super) fn sheds_any(&self) -> bool {
+        self.shed.is_some()
+    }
+
+    #[inline]
+    pub(super) fn sheds(&self, severity: Severity, ring: &EventRing) -> bool {
+        if looks() {
+            self.watch(ring);
+        }
+        self.is_watched.load(Ordering::Relaxed) && ring.len() >= self.slots_of(severity)
+    }
+
+    fn slots_of(&self, severity: Severity) -> usize {
+        self.slots.get(severity as usize).copied().unwrap_or(usize::MAX)
+    }
+
+    #[cold]
+    fn watch(&self, ring: &EventRing) {
+        let is_near = ring.len() >= self.watched_from;
+        // Written where it changes, so that all cores keep it meanwhile.
+        if self.is_watched.load(Ordering::Relaxed) != is_near {
+            self.is_watched.store(is_near, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn bytes_limit(&self, severity: Severity, max: usize) -> Option<usize> {
+        self.shed.and_then(|shed| shed.limit(severity, max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::timing::is_unmeasured;
+    use super::*;
+    use crate::event::EventType;
+
+    fn shedding(slots: usize) -> (Admission, EventRing) {
+        let config = SiemConfig { overflow: Overflow::ShedBySeverity(Shed::default()), ..SiemConfig::default() };
+        (Admission::new(&config, slots).unwrap(), Ring::new(ArrayQueue::new(slots)))
+    }
+
+    /// Emits until one is shed, or the ring is full; how many were taken.
+    fn fill(severity: Severity, admission: &Admission, ring: &EventRing) -> usize {
+        let event = || AuditEvent::builder(EventType::UserLogin, severity).build();
+        let emit = || {
+            is_unmeasured();
+            admission.turns_away(&event(), ring).is_none() && ring.try_push(event()).is_ok()
+        };
+        std::iter::repeat_with(emit).take_while(|is_taken| *is_taken).count()
+    }
+
+    #[test]
+    fn one_thread_fills_each_severitys_part_to_the_event_in_a_small_ring_and_a_large_one() {
+        for slots in [20, 200, 20_000, 100_000] {
+            let (admission, ring) = shedding(slots);
+            let severities = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+            let taken = severities.map(|severity| fill(severity, &admission, &ring));
+            assert_eq!(taken.map(|events| events * 20 / slots), [10, 5, 3, 2], "{slots} slots: {taken:?}");
+            assert_eq!(taken.iter().sum::<usize>(), slots);
+            // Room is noticed as soon as it is there.
+            while ring.pop::<AuditEvent>().is_some() {}
+            assert_eq!(fill(Severity::Low, &admission, &ring), slots / 2);
+        }
+    }
+
+    #[test]
+    fn each_ring_of_a_fan_out_is_watched_however_many_there_are() {
+        for rings in [2, 17, 32] {
+            let all: Vec<_> = (0..rings).map(|_| shedding(10_000)).collect();
+            for event in 0..5_050 {
+                for (ring_at, (admission, ring)) in all.iter().enumerate() {
+                    is_unmeasured();
+                    let event_of = || AuditEvent::builder(EventType::UserLogin, Severity::Low).build();
+                    let is_taken = admission.turns_away(&event_of(), ring).is_none();
+                    assert_eq!(is_taken, event < 5_000, "event {event} at ring {ring_at} of {rings}");
+                    if is_taken {
+                        ring.try_push(event_of()).unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
