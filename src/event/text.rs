@@ -39,6 +39,15 @@ impl TextBuffer {
         Self(Vec::with_capacity(bytes))
     }
 
+    /// The same, with memory that is there: what is fresh costs its first writer a page fault. One byte is enough where
+    /// buffers are smaller than a page, since each page begins or holds one.
+    pub(crate) fn at_hand(bytes: usize) -> Self {
+        let mut buffer = Self::with_capacity(bytes);
+        buffer.0.push(0);
+        buffer.0.clear();
+        buffer
+    }
+
     /// Without memory of its own.
     pub(crate) const fn empty() -> Self {
         Self(Vec::new())
