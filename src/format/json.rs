@@ -27,7 +27,7 @@ pub(crate) fn write_with_src_ip(event: &AuditEvent, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn write_with(event: &AuditEvent, address: &[u8], out: &mut Vec<u8>) {
+fn write_with<const N: usize>(event: &AuditEvent, address: &[u8; N], out: &mut Vec<u8>) {
     let fields = event.text.fields();
     out.reserve(256 + event.text.len());
     out.extend_from_slice(b"{\"id\":\"");
@@ -39,7 +39,6 @@ fn write_with(event: &AuditEvent, address: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"severity\":\"");
     out.extend_from_slice(event.severity.name().as_bytes());
     out.push(b'"');
-    // Each with its own literal: one of known length is copied by a store or two.
     write_field(&fields, Field::UserId, b",\"user_id\":\"", out);
     write_field(&fields, Field::UserEmail, b",\"user_email\":\"", out);
     write_field(&fields, Field::ServerId, b",\"server_id\":\"", out);
@@ -70,36 +69,35 @@ pub(crate) fn write_type(event: &AuditEvent, fields: &Fields<'_>, out: &mut Vec<
     }
 }
 
-/// Writes the members whose fields are there, between `open` and `close`; nothing where there are none. A member's name comes
-/// as it is written, with its quotes and colon.
+/// Writes an object of two members, as far as their fields are there, and nothing where none is. Each is opened as in
+/// [`write_field`], the object with it; the second, behind the first, by `next` instead.
 #[inline]
-pub(crate) fn write_group(
+pub(crate) fn write_two<const F: usize, const S: usize, const N: usize>(
     fields: &Fields<'_>,
-    open: &[u8],
-    members: &[(Field, &str)],
-    close: &[u8],
+    (first, open_first): (Field, &[u8; F]),
+    (second, open_second, next): (Field, &[u8; S], &[u8; N]),
     out: &mut Vec<u8>,
 ) {
-    let mut is_open = false;
-    for (field, name) in members {
-        if let Some(text) = fields.get(*field) {
-            out.extend_from_slice(if is_open { b"," } else { open });
-            out.extend_from_slice(name.as_bytes());
-            write_text(text, out);
-            is_open = true;
-        }
-    }
-    if is_open {
-        out.extend_from_slice(close);
+    let is_open = write_field(fields, first, open_first, out);
+    let has_second =
+        if is_open { write_field(fields, second, next, out) } else { write_field(fields, second, open_second, out) };
+    if is_open || has_second {
+        out.push(b'}');
     }
 }
 
-/// Writes a member, which `begin` opens up to the first quote of its text, where the field is there.
+/// Writes a member where the field is there, and says so. `begin` opens it, up to the first quote of its text: a literal,
+/// since one of known length is copied by a store or two.
 #[inline]
-fn write_field(fields: &Fields<'_>, field: Field, begin: &[u8], out: &mut Vec<u8>) {
-    if let Some(text) = fields.get(field) {
-        out.extend_from_slice(begin);
-        write_escaped(text, out);
-        out.push(b'"');
-    }
+pub(crate) fn write_field<const N: usize>(
+    fields: &Fields<'_>,
+    field: Field,
+    begin: &[u8; N],
+    out: &mut Vec<u8>,
+) -> bool {
+    let Some(text) = fields.get(field) else { return false };
+    out.extend_from_slice(begin);
+    write_escaped(text, out);
+    out.push(b'"');
+    true
 }

@@ -16,7 +16,7 @@ use super::{Cause, CauseKind, FormatError, IntakeError, Verdict, machine, status
 use crate::batch::{Mark, Shape};
 use crate::event::escape::write_escaped;
 use crate::event::{AuditEvent, Field, Fields, Severity, Timestamp, write_members};
-use crate::format::json;
+use crate::format::json::{self, write_field, write_two};
 use crate::net::{Answer, BaseUrl, HttpConfig, Traffic};
 use crate::secret::{Secret, SecretFile};
 
@@ -47,11 +47,6 @@ const SITES: [(&str, &str); 10] = [
     ("us2-fed", "us2.ddog-gov.com"),
 ];
 const DOMAINS: [&str; 3] = ["datadoghq.com", "datadoghq.eu", "ddog-gov.com"];
-/// Datadog's own names where it has some; ours stand under `audit`.
-const USER: [(Field, &str); 2] = [(Field::UserId, "\"id\":"), (Field::UserEmail, "\"email\":")];
-const HTTP: [(Field, &str); 2] = [(Field::UserAgent, "\"useragent\":"), (Field::RequestId, "\"request_id\":")];
-const OURS: [(Field, &str); 3] =
-    [(Field::ServerId, "\"server_id\":"), (Field::ToolName, "\"tool_name\":"), (Field::PolicyId, "\"policy_id\":")];
 /// As old as a log may be.
 const AGE_MAX: Duration = Duration::from_secs(18 * 60 * 60);
 
@@ -192,7 +187,7 @@ impl Intake for Datadog {
     fn write(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
         let fields = event.text.fields();
         body.reserve(self.stamp.as_bytes().len() + 384 + event.text.len());
-        body.extend_from_slice(b"{");
+        body.push(b'{');
         body.extend_from_slice(self.stamp.as_bytes());
         body.extend_from_slice(b",\"timestamp\":\"");
         event.timestamp.write_rfc3339(body);
@@ -204,19 +199,26 @@ impl Intake for Datadog {
         event.id.write(body);
         body.extend_from_slice(b"\"},\"evt\":{\"name\":");
         json::write_type(event, &fields, body);
-        json::write_group(&fields, b",", &[(Field::Decision, "\"outcome\":")], b"", body);
+        write_field(&fields, Field::Decision, b",\"outcome\":\"", body);
+        // Datadog's own names where it has some; ours stand under `audit`.
         body.extend_from_slice(b"},\"audit\":{\"severity\":\"");
         body.extend_from_slice(event.severity.name().as_bytes());
         body.push(b'"');
-        json::write_group(&fields, b",", &OURS, b"", body);
+        write_field(&fields, Field::ServerId, b",\"server_id\":\"", body);
+        write_field(&fields, Field::ToolName, b",\"tool_name\":\"", body);
+        write_field(&fields, Field::PolicyId, b",\"policy_id\":\"", body);
         if fields.details() > 0 {
             body.extend_from_slice(b",\"details\":");
             write_members(&event.text, fields.details(), body);
         }
         body.push(b'}');
-        json::write_group(&fields, b",\"usr\":{", &USER, b"}", body);
-        json::write_group(&fields, b",\"network\":{\"client\":{", &[(Field::IpAddress, "\"ip\":")], b"}}", body);
-        json::write_group(&fields, b",\"http\":{", &HTTP, b"}", body);
+        let email = (Field::UserEmail, b",\"usr\":{\"email\":\"", b",\"email\":\"");
+        write_two(&fields, (Field::UserId, b",\"usr\":{\"id\":\""), email, body);
+        if write_field(&fields, Field::IpAddress, b",\"network\":{\"client\":{\"ip\":\"", body) {
+            body.extend_from_slice(b"}}");
+        }
+        let request = (Field::RequestId, b",\"http\":{\"request_id\":\"", b",\"request_id\":\"");
+        write_two(&fields, (Field::UserAgent, b",\"http\":{\"useragent\":\""), request, body);
         body.push(b'}');
         Ok(())
     }

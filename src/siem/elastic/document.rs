@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::event::escape::write_text;
 use crate::event::{AuditEvent, EventType, Field, Fields, Severity, write_members};
-use crate::format::json;
+use crate::format::json::{self, write_field};
 
 /// The schema's version, of which these fields are.
 pub(super) const ECS_VERSION: &str = "9.0.0";
@@ -40,28 +40,38 @@ pub(super) fn write(event: &AuditEvent, shared: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",\"action\":");
     json::write_type(event, &fields, out);
     out.extend_from_slice(class_of(event.event_type()).as_bytes());
-    out.extend_from_slice(match decision {
-        Some(Decision::Allowed) => b",\"allowed\"],\"outcome\":\"success\"".as_slice(),
-        Some(Decision::Denied) => b",\"denied\"],\"outcome\":\"failure\"",
-        Some(Decision::Other) => b"],\"outcome\":\"unknown\"",
-        None => b"]",
-    });
+    match decision {
+        Some(Decision::Allowed) => out.extend_from_slice(b",\"allowed\"],\"outcome\":\"success\""),
+        Some(Decision::Denied) => out.extend_from_slice(b",\"denied\"],\"outcome\":\"failure\""),
+        Some(Decision::Other) => out.extend_from_slice(b"],\"outcome\":\"unknown\""),
+        None => out.push(b']'),
+    }
     out.extend_from_slice(level_of(event.severity).as_bytes());
     let users = write_user(&fields, out);
-    write_field(&fields, Field::ServerId, b",\"service\":{\"id\":", b"}", out);
-    write_field(&fields, Field::ToolName, b",\"gen_ai\":{\"tool\":{\"name\":", b"}}", out);
-    write_field(&fields, Field::PolicyId, b",\"rule\":{\"id\":", b"}", out);
+    if write_field(&fields, Field::ServerId, b",\"service\":{\"id\":\"", out) {
+        out.push(b'}');
+    }
+    if write_field(&fields, Field::ToolName, b",\"gen_ai\":{\"tool\":{\"name\":\"", out) {
+        out.extend_from_slice(b"}}");
+    }
+    if write_field(&fields, Field::PolicyId, b",\"rule\":{\"id\":\"", out) {
+        out.push(b'}');
+    }
     let address = fields.get(Field::IpAddress).map(|text| (text, ip_in(text)));
     if let Some((text, ip)) = address {
         write_source(text, ip, out);
     }
-    write_field(&fields, Field::UserAgent, b",\"user_agent\":{\"original\":", b"}", out);
-    write_field(&fields, Field::RequestId, b",\"http\":{\"request\":{\"id\":", b"}}", out);
+    if write_field(&fields, Field::UserAgent, b",\"user_agent\":{\"original\":\"", out) {
+        out.push(b'}');
+    }
+    if write_field(&fields, Field::RequestId, b",\"http\":{\"request\":{\"id\":\"", out) {
+        out.extend_from_slice(b"}}");
+    }
     write_related(users, address.and_then(|(_, ip)| ip), out);
     out.extend_from_slice(b",\"audit\":{\"severity\":\"");
     out.extend_from_slice(event.severity.name().as_bytes());
     out.push(b'"');
-    write_field(&fields, Field::Decision, b",\"decision\":", b"", out);
+    write_field(&fields, Field::Decision, b",\"decision\":\"", out);
     if fields.details() > 0 {
         out.extend_from_slice(b",\"details\":");
         write_members(&event.text, fields.details(), out);
@@ -128,32 +138,32 @@ fn level_of(severity: Severity) -> &'static str {
     }
 }
 
-/// Writes a field between `before` and `behind`; nothing where it is not there.
-#[inline]
-fn write_field(fields: &Fields<'_>, field: Field, before: &[u8], behind: &[u8], out: &mut Vec<u8>) {
-    if let Some(text) = fields.get(field) {
-        out.extend_from_slice(before);
-        write_text(text, out);
-        out.extend_from_slice(behind);
-    }
-}
-
 /// Writes the user; returns where the id and the address now stand, as far as somebody may look for them.
 #[inline]
 fn write_user(fields: &Fields<'_>, out: &mut Vec<u8>) -> [Option<Range<usize>>; 2] {
-    let mut write = |field, before: &[u8]| {
-        let text = fields.get(field)?;
-        out.extend_from_slice(before);
-        let start = out.len();
-        write_text(text, out);
-        Some((text.len(), start..out.len()))
+    let id = write_user_field(fields, Field::UserId, b",\"user\":{\"id\":\"", out);
+    let email = if id.is_some() {
+        write_user_field(fields, Field::UserEmail, b",\"email\":\"", out)
+    } else {
+        write_user_field(fields, Field::UserEmail, b",\"user\":{\"email\":\"", out)
     };
-    let id = write(Field::UserId, b",\"user\":{\"id\":");
-    let email = write(Field::UserEmail, if id.is_some() { b",\"email\":" } else { b",\"user\":{\"email\":" });
     if id.is_some() || email.is_some() {
         out.push(b'}');
     }
-    [id, email].map(|written| written.filter(|(bytes, _)| *bytes <= RELATED_BYTES_MAX).map(|(_, place)| place))
+    let is_keyword = |field| fields.get(field).is_some_and(|text| text.len() <= RELATED_BYTES_MAX);
+    [id.filter(|_| is_keyword(Field::UserId)), email.filter(|_| is_keyword(Field::UserEmail))]
+}
+
+/// Writes one of them; where its text now stands, with its quotes.
+#[inline]
+fn write_user_field<const N: usize>(
+    fields: &Fields<'_>,
+    field: Field,
+    begin: &[u8; N],
+    out: &mut Vec<u8>,
+) -> Option<Range<usize>> {
+    let quote = out.len() + N - 1;
+    write_field(fields, field, begin, out).then(|| quote..out.len())
 }
 
 /// The address as it is, where it is more or less than an IP address: a field of that type refuses the whole document.
