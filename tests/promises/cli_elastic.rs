@@ -140,7 +140,6 @@ fn a_demo_against_elasticsearch_misses_nothing() {
 #[test]
 fn receive_plays_elasticsearch() {
     let playing = Running::start(command(&["receive", "--as", "elastic", "--port", "0", "--expect", "10", "--json"]));
-    let _ends = playing.killed_on_panic();
     playing.wait_for("listening on ");
     let told = playing.stderr();
     let url = told.split("listening on ").nth(1).unwrap().split(' ').next().unwrap().to_owned();

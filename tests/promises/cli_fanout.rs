@@ -112,7 +112,6 @@ fn a_file_is_read_at_the_pace_of_the_slowest_and_loses_nothing_at_any() {
     let scene = scene(&[("away", &format!("http://{absent}"), keys), ("live", &live.url(), keys)]);
     scene.write("large", lines(0..20_000));
     let running = scene.start(&["--json", "--input", "large"]);
-    let _killed = running.killed_on_panic();
     // As much as the ring of the one that is away holds, and more.
     wait_until(|| live.counts().unique >= 500);
     let address = address(&running);
@@ -149,7 +148,6 @@ fn the_end_is_asked_for_while_one_is_away_and_each_event_is_accounted_for() {
     let scene = scene(&[("live", &live.url(), keys), ("away", &format!("http://{absent}"), keys)]);
     scene.write("large", lines(0..20_000));
     let running = scene.start(&["--json", "--input", "large"]);
-    let _killed = running.killed_on_panic();
     wait_until(|| live.counts().unique >= 500);
     running.signal(Signal::TERM);
     let ran = running.wait();

@@ -234,7 +234,6 @@ fn what_cannot_be_tuned_is_bad_usage() {
 fn a_signal_ends_it_with_what_it_has_measured() {
     let scene = Scene::new("http://127.0.0.1:1", "");
     let running = tune(&scene, &["--max-seconds", "600", "--log-format", "json", "--json"]);
-    let _guard = running.killed_on_panic();
     // It has begun once it has threads besides its first.
     let status = format!("/proc/{}/task", running.id());
     crate::program::wait_until(|| std::fs::read_dir(&status).is_ok_and(|tasks| tasks.count() > 4));

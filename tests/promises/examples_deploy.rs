@@ -62,7 +62,6 @@ impl Machine {
 
     /// Writers come and go, and the end that is asked for delivers what they wrote.
     fn assert_carries(&self, running: Running, pipe: &str) {
-        let _killed = running.killed_on_panic();
         running.wait_for("metrics on http://");
         for round in 0..3 {
             let mut writer = OpenOptions::new().write(true).open(self.path(pipe)).unwrap();
@@ -177,7 +176,6 @@ fn the_sidecar_makes_its_pipe_and_outlives_its_writers() {
     machine.assert_carries(machine.start(&script, &[]), "events");
     // Once more: the pipe is there already.
     let again = machine.start(&script, &[]);
-    let _killed = again.killed_on_panic();
     again.wait_for("metrics on http://");
     again.signal(Signal::TERM);
     assert_eq!(again.wait().code, 0);

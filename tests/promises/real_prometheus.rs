@@ -268,7 +268,6 @@ fn what_prometheus_scrapes_under_load_is_what_the_report_and_the_receiver_say() 
     let receive =
         command(&["receive", "--port", "0", "--json", "--fault", "503:every=7", "--fault", "400:contains=u-1234"]);
     let receive = Running::start(receive);
-    let _killed = receive.killed_on_panic();
     receive.wait_for("listening on ");
     let url = receive.stderr().split_once("listening on ").unwrap().1.split_once(' ').unwrap().0.to_owned();
     let scene = scene(&url, "batch_size = 100", "127.0.0.1:0");

@@ -51,7 +51,7 @@ pub fn wait_until(condition: impl Fn() -> bool) {
 
 /// A program on its way.
 pub struct Running {
-    child: Child,
+    child: Alive,
     pub stdin: Option<ChildStdin>,
     stdout: Stream,
     stderr: Stream,
@@ -79,7 +79,7 @@ impl Running {
         let stdin = child.stdin.take();
         let stdout = Stream::of(child.stdout.take().unwrap());
         let stderr = Stream::of(child.stderr.take().unwrap());
-        Self { child, stdin, stdout, stderr }
+        Self { child: Alive(child), stdin, stdout, stderr }
     }
 
     /// Writes to its standard input, which must take it.
@@ -102,16 +102,11 @@ impl Running {
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    /// For one that ends by a signal alone: a test that fails before it sends one leaves nothing running behind it.
-    pub fn killed_on_panic(&self) -> KilledOnPanic {
-        KilledOnPanic(self.pid())
+        Pid::from_child(&self.child.0)
     }
 
     /// Closes its standard input and waits for its end.
@@ -124,11 +119,11 @@ impl Running {
     pub fn wait(mut self) -> Ran {
         let begun = Instant::now();
         let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.0.try_wait().unwrap() {
                 break status;
             }
             if begun.elapsed() > PATIENCE {
-                self.child.kill().unwrap();
+                self.child.0.kill().unwrap();
                 panic!("it never ends: {}", self.stderr.end());
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -143,14 +138,14 @@ impl Running {
     }
 }
 
-/// Kills a program where its test fails.
-#[must_use = "it acts when it is dropped"]
-pub struct KilledOnPanic(Pid);
+/// The process. A test that fails leaves nothing running behind it.
+struct Alive(Child);
 
-impl Drop for KilledOnPanic {
+impl Drop for Alive {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _was_alive = kill_process(self.0, Signal::KILL).is_ok();
+        // One that has ended, and was waited for, is left alone.
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
         }
     }
 }
