@@ -108,7 +108,8 @@ def down(record):
                        ("build", "the same: building an event of eleven fields, beyond what the pool holds")):
         well = levels(record, series="well", part=part)
         ratios = [[levels(record, series=series, part=part)[level] / well[level] for series in away] for level in (0.5, 0.999)]
-        span = [f"{min(one):.2f} to {max(one):.2f} times" for one in ratios]
+        ends = [(f"{min(one):.2f}", f"{max(one):.2f}") for one in ratios]
+        span = [(low if low == high else f"{low} to {high}") + " times" for low, high in ends]
         yield [what, f"takes {span[0]} as long at p50, {span[1]} at p99.9", f"while it is well: p50 {time(well[0.5])}, p99.9 {time(well[0.999])}",
                at_most(max(ratios[1]), 2, "{} times at p99.9"), record.cell()]
 
