@@ -6,14 +6,16 @@ use crossbeam_queue::ArrayQueue;
 
 use super::ring::Ring;
 use super::settings::SiemConfig;
-use super::timing::{LOOKS_EVERY, looks};
 use crate::event::{AuditEvent, Severity};
 use crate::ledger::RefusedReason;
 use crate::policy::{Filter, Overflow, Sampler, Shed};
 
-/// Where the lowest limit is no more events than this, every event looks how full the ring is: so many come unseen from 64
+/// One event in so many of a thread looks for the others. A prime, and more than a fan-out has destinations: all of them have
+/// their turn.
+const LOOKS_EVERY: u32 = 37;
+/// Where the lowest limit is no more events than this, every event looks how full the ring is: half of it come unseen from 64
 /// threads.
-const WATCHED_ALWAYS_TO: usize = 2 * 64 * LOOKS_EVERY as usize;
+const ALWAYS_ASKED_TO: usize = 2 * 64 * LOOKS_EVERY as usize;
 
 type EventRing = Ring<ArrayQueue<Option<AuditEvent>>>;
 
@@ -26,11 +28,12 @@ pub(crate) struct Admission {
     shed: Option<Shed>,
     /// By severity: as many events in the ring leave no room for one. The largest number where all of it is theirs.
     slots: [usize; Severity::ALL.len()],
-    /// From so many events in the ring on each event looks at it: half of the lowest limit. To look at a ring costs 6 ns.
-    watched_from: usize,
-    /// Whether there were so many when an event looked last: one in 37 of each thread does. Relaxed everywhere: what comes
-    /// unseen is less than the other half, of up to 135 threads with the default queue.
-    is_watched: AtomicBool,
+    /// From so many events in the ring on every event is asked, since it looks at the ring then, which costs 6 ns: half of the
+    /// lowest limit. None where the filter or sampling asks every event.
+    asked_from: usize,
+    /// Whether there were so many when one of a thread's events looked last. Relaxed everywhere: what comes unseen is less
+    /// than the other half, of up to 135 threads with the default queue.
+    is_asked: AtomicBool,
 }
 
 impl Admission {
@@ -38,16 +41,23 @@ impl Admission {
     pub(crate) fn new(config: &SiemConfig, slots: usize) -> Option<Self> {
         let SiemConfig { overflow, sampling, filter, .. } = config;
         let shed = if let Overflow::ShedBySeverity(shed) = overflow { Some(*shed) } else { None };
-        if shed.is_none() && sampling.keeps_all() && filter.takes_all() {
+        let wants_all = sampling.keeps_all() && filter.takes_all();
+        if shed.is_none() && wants_all {
             return None;
         }
         let filter = Some(filter.clone()).filter(|filter| !filter.takes_all());
         let limit = |severity| shed.and_then(|shed| shed.limit(severity, slots)).unwrap_or(usize::MAX);
         let slots = Severity::ALL.map(limit);
         let lowest = slots.into_iter().min().unwrap_or(usize::MAX);
-        let watched_from = if lowest > WATCHED_ALWAYS_TO { lowest / 2 } else { 0 };
-        let is_watched = AtomicBool::new(watched_from == 0);
-        Some(Self { filter, sampler: Sampler::new(*sampling), shed, slots, watched_from, is_watched })
+        let asked_from = if wants_all && lowest > ALWAYS_ASKED_TO { lowest / 2 } else { 0 };
+        let is_asked = AtomicBool::new(asked_from == 0);
+        Some(Self { filter, sampler: Sampler::new(*sampling), shed, slots, asked_from, is_asked })
+    }
+
+    /// Whether this event is asked; `countdown` is the thread's own.
+    #[inline]
+    pub(super) fn asks(&self, countdown: u32) -> bool {
+        self.is_asked.load(Ordering::Relaxed) || countdown.is_multiple_of(LOOKS_EVERY)
     }
 
     /// Why it is not asked for, if it is not: by the filter, or by sampling what the filter lets pass.
@@ -75,23 +85,16 @@ impl Admission {
 
     #[inline]
     pub(super) fn sheds(&self, severity: Severity, ring: &EventRing) -> bool {
-        if looks() {
-            self.watch(ring);
+        if !self.sheds_any() {
+            return false;
         }
-        self.is_watched.load(Ordering::Relaxed) && ring.len() >= self.slots_of(severity)
-    }
-
-    fn slots_of(&self, severity: Severity) -> usize {
-        self.slots.get(severity as usize).copied().unwrap_or(usize::MAX)
-    }
-
-    #[cold]
-    fn watch(&self, ring: &EventRing) {
-        let is_near = ring.len() >= self.watched_from;
+        let queued = ring.len();
+        let is_near = queued >= self.asked_from;
         // Written where it changes, so that all cores keep it meanwhile.
-        if self.is_watched.load(Ordering::Relaxed) != is_near {
-            self.is_watched.store(is_near, Ordering::Relaxed);
+        if self.is_asked.load(Ordering::Relaxed) != is_near {
+            self.is_asked.store(is_near, Ordering::Relaxed);
         }
+        queued >= self.slots.get(severity as usize).copied().unwrap_or(usize::MAX)
     }
 
     pub(super) fn bytes_limit(&self, severity: Severity, max: usize) -> Option<usize> {
@@ -101,7 +104,7 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::super::timing::is_unmeasured;
+    use super::super::timing::{Timings, countdown};
     use super::*;
     use crate::event::EventType;
 
@@ -110,13 +113,19 @@ mod tests {
         (Admission::new(&config, slots).unwrap(), Ring::new(ArrayQueue::new(slots)))
     }
 
+    /// As a gate asks.
+    fn turns_away(event: &AuditEvent, admission: &Admission, ring: &EventRing) -> bool {
+        let asked = || admission.turns_away(event, ring).is_some();
+        match countdown() {
+            0 => Timings::new().measure(asked),
+            left => admission.asks(left) && asked(),
+        }
+    }
+
     /// Emits until one is shed, or the ring is full; how many were taken.
     fn fill(severity: Severity, admission: &Admission, ring: &EventRing) -> usize {
         let event = || AuditEvent::builder(EventType::UserLogin, severity).build();
-        let emit = || {
-            is_unmeasured();
-            admission.turns_away(&event(), ring).is_none() && ring.try_push(event()).is_ok()
-        };
+        let emit = || !turns_away(&event(), admission, ring) && ring.try_push(event()).is_ok();
         std::iter::repeat_with(emit).take_while(|is_taken| *is_taken).count()
     }
 
@@ -140,9 +149,8 @@ mod tests {
             let all: Vec<_> = (0..rings).map(|_| shedding(10_000)).collect();
             for event in 0..5_050 {
                 for (ring_at, (admission, ring)) in all.iter().enumerate() {
-                    is_unmeasured();
                     let event_of = || AuditEvent::builder(EventType::UserLogin, Severity::Low).build();
-                    let is_taken = admission.turns_away(&event_of(), ring).is_none();
+                    let is_taken = !turns_away(&event_of(), admission, ring);
                     assert_eq!(is_taken, event < 5_000, "event {event} at ring {ring_at} of {rings}");
                     if is_taken {
                         ring.try_push(event_of()).unwrap();

@@ -14,7 +14,7 @@ use super::admission::Admission;
 use super::pipeline::Pipeline;
 use super::refused::Refused;
 use super::ring::Ring;
-use super::timing::{Timings, is_unmeasured};
+use super::timing::{Timings, countdown};
 #[cfg(all(feature = "cli", feature = "kafka"))]
 use crate::event::TextBuffer;
 use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, Timestamp, now};
@@ -58,11 +58,13 @@ impl Gate {
     #[inline]
     pub(super) fn push(&self, event: AuditEvent) -> Result<(), Refused> {
         let usual = event.text.capacity() <= Pool::BUFFER_BYTES && event.text.len() <= self.event_bytes_max;
-        // A worker's events are never among the unmeasured.
-        if !is_unmeasured() || !usual || self.started_in.has_forked() {
+        let countdown = countdown();
+        // That of a worker stays 0.
+        if countdown == 0 || !usual || self.started_in.has_forked() {
             return self.push_seldom(event);
         }
         if let Some(admission) = &self.admission
+            && admission.asks(countdown)
             && let Some(reason) = admission.turns_away(&event, &self.ring)
         {
             return Err(self.not_admitted(reason, event));

@@ -20,21 +20,12 @@ thread_local! {
     static UNMEASURED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Whether this event is one of the many that are only pushed.
+/// How many events of this thread, with this one, are only pushed before one is measured; 0 for that one.
 #[inline]
-pub(super) fn is_unmeasured() -> bool {
+pub(super) fn countdown() -> u32 {
     let left = UNMEASURED.get();
     UNMEASURED.set(left.saturating_sub(1));
-    left > 0
-}
-
-/// One event in so many of a thread looks for the others. A prime too, and more than a fan-out has destinations.
-pub(super) const LOOKS_EVERY: u32 = 37;
-
-/// Whether this is one that looks. Asked behind [`is_unmeasured`].
-#[inline]
-pub(super) fn looks() -> bool {
-    UNMEASURED.get().is_multiple_of(LOOKS_EVERY)
+    left
 }
 
 /// The times of one gate.
@@ -73,7 +64,7 @@ mod tests {
     #[test]
     fn the_first_event_of_a_thread_is_measured_and_one_in_257_after_it() {
         let timings = Timings::new();
-        let emit = || if is_unmeasured() { 0 } else { timings.measure(|| 1) };
+        let emit = || if countdown() > 0 { 0 } else { timings.measure(|| 1) };
         let measured =
             std::thread::scope(|scope| scope.spawn(|| (0..1_000).map(|_| emit()).collect::<Vec<_>>()).join());
         let measured: Vec<usize> =
