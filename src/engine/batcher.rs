@@ -206,6 +206,7 @@ impl<S: Siem> Batcher<'_, S> {
     /// Encodes an event into the open batch, and hands that over when it is full.
     #[inline]
     fn take(&self, open: &mut Open, event: AuditEvent) {
+        event.text.fetch();
         let Limits { shape, batch_size, batch_bytes_max, event_bytes_max, .. } = self.seat.limits;
         let separator = if open.batch.is_empty() { 0 } else { shape.separator.len() };
         let before = open.batch.body().len() + separator;

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::escape::{write_float, write_text};
-use super::text::{DETAIL_JSON, DETAIL_TEXT, DETAILS_JSON, TextBuffer};
+use super::text::{DETAIL_JSON, DETAIL_TEXT, DETAILS_JSON, Records, TextBuffer};
 
 /// Up to this many members a repeated key is looked for pair by pair; beyond it by a set, so that an event of a
 /// thousand members costs the batcher no million comparisons.
@@ -81,18 +81,33 @@ impl TextBuffer {
     /// Appends a member.
     #[inline]
     pub(crate) fn push_detail(&mut self, key: &str, value: DetailValue<'_>) {
-        if let DetailValue::Text(text) = value {
-            let length = key_length(key);
-            return self.push_record(DETAIL_TEXT, &[&length, key.as_bytes(), text.as_bytes()]);
-        }
+        let mut digits = itoa::Buffer::new();
+        let json = match value {
+            DetailValue::Text(text) => return self.push_member(DETAIL_TEXT, key, text),
+            DetailValue::Null => "null",
+            DetailValue::Bool(value) => {
+                if value {
+                    "true"
+                } else {
+                    "false"
+                }
+            }
+            DetailValue::Signed(value) => digits.format(value),
+            DetailValue::Unsigned(value) => digits.format(value),
+            DetailValue::Float(value) => return self.push_float(key, value),
+        };
+        self.push_member(DETAIL_JSON, key, json);
+    }
+
+    #[inline]
+    fn push_member(&mut self, tag: u8, key: &str, value: &str) {
+        let length = key_length(key);
+        self.push_record(tag, [&length, key.as_bytes(), value.as_bytes()]);
+    }
+
+    fn push_float(&mut self, key: &str, value: f64) {
         let start = self.open_detail(key);
-        match value {
-            DetailValue::Null | DetailValue::Text(_) => self.tail().extend_from_slice(b"null"),
-            DetailValue::Bool(value) => self.tail().extend_from_slice(if value { b"true" } else { b"false" }),
-            DetailValue::Signed(value) => self.tail().extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-            DetailValue::Unsigned(value) => self.tail().extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
-            DetailValue::Float(value) => write_float(value, self.tail()),
-        }
+        write_float(value, self.tail());
         self.close_record(start);
     }
 
@@ -106,16 +121,7 @@ impl TextBuffer {
     /// Appends all details at once, a finished object without a repeated key; no other may be there.
     #[cfg(feature = "cli")]
     pub(crate) fn push_details(&mut self, object: &[u8]) {
-        self.push_record(DETAILS_JSON, &[object]);
-    }
-
-    /// The details, where they came as a whole; there are `count` records of them.
-    #[inline]
-    pub(super) fn whole_details(&self, count: usize) -> Option<&[u8]> {
-        if count != 1 {
-            return None;
-        }
-        self.records().find(|(tag, _)| *tag == DETAILS_JSON).map(|(_, object)| object)
+        self.push_record(DETAILS_JSON, [object]);
     }
 
     /// All members in the order of writing, repeated keys included.
@@ -126,7 +132,7 @@ impl TextBuffer {
     /// The value of one detail: a text as it is, anything else as its JSON; `None` where there is none, or `null`.
     #[cfg(feature = "kafka")]
     pub(crate) fn detail(&self, key: &str) -> Option<Cow<'_, [u8]>> {
-        if let Some(object) = self.whole_details(self.fields().details()) {
+        if let Some(object) = self.fields().details().whole() {
             let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(object).ok()?;
             return match members.remove(key)? {
                 serde_json::Value::Null => None,
@@ -143,21 +149,78 @@ impl TextBuffer {
             (_, value) => Some(Cow::Borrowed(value)),
         }
     }
+}
+
+/// The details of one event.
+#[derive(Debug)]
+pub(crate) struct Details<'a> {
+    /// From the first of them on.
+    records: Records<'a>,
+    /// Repeated keys included.
+    count: usize,
+}
+
+impl<'a> Details<'a> {
+    pub(super) fn none() -> Self {
+        Self { records: Records::NONE, count: 0 }
+    }
+
+    /// One more, which is the next of `records`.
+    #[inline]
+    pub(super) fn count_one(&mut self, records: Records<'a>) {
+        if self.count == 0 {
+            self.records = records;
+        }
+        self.count += 1;
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Where they came as a whole.
+    #[inline]
+    pub(super) fn whole(&self) -> Option<&'a [u8]> {
+        let (tag, object) = self.records.clone().next().filter(|_| self.count == 1)?;
+        (tag == DETAILS_JSON).then_some(object)
+    }
+
+    /// Writes them as one object.
+    #[inline]
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        if let Some(object) = self.whole() {
+            return out.extend_from_slice(object);
+        }
+        out.push(b'{');
+        let mut is_first = true;
+        self.for_each(|member| {
+            if !is_first {
+                out.push(b',');
+            }
+            is_first = false;
+            member.write(out);
+        });
+        out.push(b'}');
+    }
 
     /// Calls `each` with every member that no later one of the same key replaces, in order.
     #[inline]
-    pub(crate) fn for_each_detail<'a>(&'a self, count: usize, mut each: impl FnMut(Member<'a>)) {
-        let mut records = self.records();
-        if count <= PAIRWISE_MAX {
-            while let Some(record) = records.next() {
-                let Some(member) = Member::read(record) else { continue };
-                if !records.clone().filter_map(Member::read).any(|later| later.key == member.key) {
-                    each(member);
+    pub(crate) fn for_each(&self, mut each: impl FnMut(Member<'a>)) {
+        let members = self.records.clone().filter_map(Member::read);
+        if self.count <= PAIRWISE_MAX {
+            let mut all = [None; PAIRWISE_MAX];
+            let found = all.iter_mut().zip(members).map(|(place, member)| *place = Some(member)).count();
+            let mut left = all.get(..found).unwrap_or_default();
+            while let Some((Some(member), later)) = left.split_first() {
+                if !later.iter().flatten().any(|later: &Member<'_>| later.key == member.key) {
+                    each(*member);
                 }
+                left = later;
             }
             return;
         }
-        let all: Vec<Member<'a>> = records.filter_map(Member::read).collect();
+        let all: Vec<Member<'a>> = members.collect();
         let mut seen = HashSet::with_capacity(all.len());
         let last: Vec<bool> = all.iter().rev().map(|member| seen.insert(member.key)).collect();
         all.into_iter().zip(last.into_iter().rev()).filter(|(_, last)| *last).for_each(|(member, _)| each(member));
@@ -199,30 +262,4 @@ impl<'a> Member<'a> {
             write_text(self.value, out);
         }
     }
-}
-
-/// Writes the details as one object; false, and nothing written, where there are none.
-pub(crate) fn write_object(text: &TextBuffer, out: &mut Vec<u8>) -> bool {
-    let count = text.fields().details();
-    if count == 0 {
-        return false;
-    }
-    write_members(text, count, out);
-    true
-}
-
-/// Writes an object of the `count` detail records.
-#[inline]
-pub(crate) fn write_members(text: &TextBuffer, count: usize, out: &mut Vec<u8>) {
-    if let Some(object) = text.whole_details(count) {
-        return out.extend_from_slice(object);
-    }
-    out.push(b'{');
-    let mut separator: &[u8] = b"";
-    text.for_each_detail(count, |member| {
-        out.extend_from_slice(separator);
-        separator = b",";
-        member.write(out);
-    });
-    out.push(b'}');
 }

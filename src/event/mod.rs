@@ -25,7 +25,6 @@ pub use kind::{EventType, InvalidEventType, Severity, UnknownSeverity};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 pub(crate) use clock::{Reading, monotonic, now};
-pub(crate) use details::write_members;
 #[cfg(feature = "cli")]
 pub(crate) use escape::{write_float, write_text};
 pub(crate) use fork::ForkGuard;
@@ -147,9 +146,12 @@ impl AuditEvent {
 
     /// The details as the text of one JSON object, or `None` where there are none.
     pub fn details(&self) -> Option<String> {
-        let mut out = Vec::new();
-        let written = details::write_object(&self.text, &mut out);
-        if written { String::from_utf8(out).ok() } else { None }
+        let (fields, mut out) = (self.text.fields(), Vec::new());
+        if fields.details().is_empty() {
+            return None;
+        }
+        fields.details().write(&mut out);
+        String::from_utf8(out).ok()
     }
 
     /// The same event with this text.

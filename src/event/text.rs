@@ -4,6 +4,8 @@
 //! it; the last of a field wins. Appending is what the caller pays, so it never looks back. Readers walk the records
 //! once: the batcher into a [`Fields`] table on its stack.
 
+use super::details::Details;
+
 /// A field that holds text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -48,6 +50,14 @@ impl TextBuffer {
         buffer
     }
 
+    /// Asks for all of its cache lines at once. They come from the core of whoever filled it, and whoever reads record by record
+    /// waits for one after the other.
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        let (lines, _) = self.0.as_chunks::<64>();
+        std::hint::black_box(lines.iter().fold(0, |seen, line| seen ^ line[0]));
+    }
+
     /// Without memory of its own.
     pub(crate) const fn empty() -> Self {
         Self(Vec::new())
@@ -74,12 +84,13 @@ impl TextBuffer {
     /// Appends a field. Beyond the event limit the text is cut, and the event is too large by then.
     #[inline]
     pub(crate) fn push(&mut self, field: Field, text: &str) {
-        self.push_record(field as u8, &[text.as_bytes()]);
+        self.push_record(field as u8, [text.as_bytes()]);
     }
 
-    /// Appends a record made of several parts, one after the other.
+    /// Appends a record made of several parts, one after the other. How many is known when it is compiled, and so is the copy
+    /// of what is short: a caller pays for this with each field.
     #[inline]
-    pub(super) fn push_record(&mut self, tag: u8, parts: &[&[u8]]) {
+    pub(super) fn push_record<const N: usize>(&mut self, tag: u8, parts: [&[u8]; N]) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if length > super::EVENT_BYTES_LIMIT {
             return self.push_excess();
@@ -96,7 +107,7 @@ impl TextBuffer {
     /// Opens a record whose length is not known yet, for [`TextBuffer::close_record`].
     pub(super) fn open_record(&mut self, tag: u8, first: &[u8]) -> usize {
         let start = self.0.len();
-        self.push_record(tag, &[first]);
+        self.push_record(tag, [first]);
         start
     }
 
@@ -136,14 +147,16 @@ impl TextBuffer {
 
     /// The table of fields, in one pass.
     pub(crate) fn fields(&self) -> Fields<'_> {
-        let mut fields = Fields { slices: [None; FIELDS], details: 0 };
-        for (tag, bytes) in self.records() {
+        let mut fields = Fields { slices: [None; FIELDS], details: Details::none() };
+        let mut records = self.records();
+        loop {
+            let here = records.clone();
+            let Some((tag, bytes)) = records.next() else { return fields };
             match fields.slices.get_mut(usize::from(tag)) {
                 Some(slice) => *slice = Some(bytes),
-                None => fields.details += 1,
+                None => fields.details.count_one(here),
             }
         }
-        fields
     }
 
     /// Makes the event larger than any limit without copying what is too large.
@@ -158,7 +171,7 @@ impl TextBuffer {
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     slices: [Option<&'a [u8]>; FIELDS],
-    details: usize,
+    details: Details<'a>,
 }
 
 impl<'a> Fields<'a> {
@@ -167,16 +180,20 @@ impl<'a> Fields<'a> {
         self.slices.get(field as usize).copied().flatten()
     }
 
-    /// How many detail records there are, repeated keys included.
-    pub(crate) fn details(&self) -> usize {
-        self.details
+    #[inline]
+    pub(crate) fn details(&self) -> &Details<'a> {
+        &self.details
     }
 }
 
 /// An iterator over `(tag, bytes)`.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Records<'a> {
     rest: &'a [u8],
+}
+
+impl Records<'_> {
+    pub(super) const NONE: Self = Self { rest: &[] };
 }
 
 impl<'a> Iterator for Records<'a> {

@@ -1,5 +1,6 @@
 //! A point in time: nanoseconds since 1970 in UTC.
 
+use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -41,23 +42,16 @@ impl Timestamp {
     /// Writes RFC 3339 in UTC: microseconds, or nanoseconds where there are any.
     #[inline]
     pub(crate) fn write_rfc3339(self, out: &mut Vec<u8>) {
-        let (seconds, nanos) = self.split();
-        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-        let second = u32::try_from(seconds.rem_euclid(86_400)).unwrap_or(0);
-        let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        put(&mut text, 0, 4, year);
-        put(&mut text, 5, 2, month);
-        put(&mut text, 8, 2, day);
-        put(&mut text, 11, 2, second / 3600);
-        put(&mut text, 14, 2, second / 60 % 60);
-        put(&mut text, 17, 2, second % 60);
+        let (second, nanos) = self.split();
+        out.extend_from_slice(&second_in_words(second));
+        let mut fraction = *b".000000000Z";
         if nanos % 1000 == 0 {
-            put(&mut text, 20, 6, nanos / 1000);
-            out.extend_from_slice(text.get(..26).unwrap_or_default());
+            put(&mut fraction, 1, 6, nanos / 1000);
+            out.extend_from_slice(fraction.first_chunk::<7>().unwrap_or(b".000000"));
             out.push(b'Z');
         } else {
-            put(&mut text, 20, 9, nanos);
-            out.extend_from_slice(&text);
+            put(&mut fraction, 1, 9, nanos);
+            out.extend_from_slice(&fraction);
         }
     }
 
@@ -73,6 +67,36 @@ impl Timestamp {
         put(&mut text, 1, 6, u32::try_from(micros % 1_000_000).unwrap_or(0));
         out.extend_from_slice(&text);
     }
+}
+
+thread_local! {
+    /// The second that was last asked for: most events of a thread are of the same one.
+    static LAST_SECOND: Cell<(i64, [u8; 19])> = const { Cell::new((0, *b"1970-01-01T00:00:00")) };
+}
+
+/// A second since 1970 as RFC 3339 has it, without fraction and offset.
+#[inline]
+fn second_in_words(second: i64) -> [u8; 19] {
+    let (last, words) = LAST_SECOND.get();
+    if last == second {
+        return words;
+    }
+    let words = put_second(second);
+    LAST_SECOND.set((second, words));
+    words
+}
+
+fn put_second(second: i64) -> [u8; 19] {
+    let (year, month, day) = civil_from_days(second.div_euclid(86_400));
+    let of_day = u32::try_from(second.rem_euclid(86_400)).unwrap_or(0);
+    let mut words = *b"0000-00-00T00:00:00";
+    put(&mut words, 0, 4, year);
+    put(&mut words, 5, 2, month);
+    put(&mut words, 8, 2, day);
+    put(&mut words, 11, 2, of_day / 3600);
+    put(&mut words, 14, 2, of_day / 60 % 60);
+    put(&mut words, 17, 2, of_day % 60);
+    words
 }
 
 /// Writes `value` as `width` decimal digits at `start`.

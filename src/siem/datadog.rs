@@ -15,7 +15,7 @@ use super::words::readable;
 use super::{Cause, CauseKind, FormatError, IntakeError, Verdict, machine, status};
 use crate::batch::{Mark, Shape};
 use crate::event::escape::write_escaped;
-use crate::event::{AuditEvent, Field, Fields, Severity, Timestamp, write_members};
+use crate::event::{AuditEvent, Field, Fields, Severity, Timestamp};
 use crate::format::json::{self, write_field, write_two};
 use crate::net::{Answer, BaseUrl, HttpConfig, Traffic};
 use crate::secret::{Secret, SecretFile};
@@ -207,9 +207,9 @@ impl Intake for Datadog {
         write_field(&fields, Field::ServerId, b",\"server_id\":\"", body);
         write_field(&fields, Field::ToolName, b",\"tool_name\":\"", body);
         write_field(&fields, Field::PolicyId, b",\"policy_id\":\"", body);
-        if fields.details() > 0 {
+        if !fields.details().is_empty() {
             body.extend_from_slice(b",\"details\":");
-            write_members(&event.text, fields.details(), body);
+            fields.details().write(body);
         }
         body.push(b'}');
         let email = (Field::UserEmail, b",\"usr\":{\"email\":\"", b",\"email\":\"");

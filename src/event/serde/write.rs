@@ -8,8 +8,8 @@ use ::serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Vis
 use ::serde::ser::{Error as _, Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::TEXT_FIELDS;
-use crate::event::details::Member;
-use crate::event::{AuditEvent, TextBuffer};
+use crate::event::AuditEvent;
+use crate::event::details::{Details, Member};
 
 impl Serialize for AuditEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -18,7 +18,7 @@ impl Serialize for AuditEvent {
             .iter()
             .filter_map(|(field, name)| Some((*name, std::str::from_utf8(fields.get(*field)?).ok()?)))
             .collect();
-        let has_details = fields.details() > 0;
+        let has_details = !fields.details().is_empty();
         let mut map = serializer.serialize_map(Some(4 + texts.len() + usize::from(has_details)))?;
         map.serialize_entry("id", &Shown(self.id))?;
         map.serialize_entry("timestamp", &Shown(self.timestamp))?;
@@ -28,7 +28,7 @@ impl Serialize for AuditEvent {
             map.serialize_entry(name, text)?;
         }
         if has_details {
-            map.serialize_entry("details", &Details(&self.text, fields.details()))?;
+            map.serialize_entry("details", &Shaped(fields.details()))?;
         }
         map.end()
     }
@@ -43,15 +43,16 @@ impl<T: fmt::Display> Serialize for Shown<T> {
     }
 }
 
-struct Details<'a>(&'a TextBuffer, usize);
+/// The details, as a serializer wants them.
+struct Shaped<'a>(&'a Details<'a>);
 
-impl Serialize for Details<'_> {
+impl Serialize for Shaped<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Some(object) = self.0.whole_details(self.1) {
+        if let Some(object) = self.0.whole() {
             return Json(object).serialize(serializer);
         }
-        let mut members: Vec<Member<'_>> = Vec::with_capacity(self.1);
-        self.0.for_each_detail(self.1, |member| members.push(member));
+        let mut members: Vec<Member<'_>> = Vec::new();
+        self.0.for_each(|member| members.push(member));
         let mut map = serializer.serialize_map(Some(members.len()))?;
         for member in members {
             map.serialize_key(text(member.key)?)?;

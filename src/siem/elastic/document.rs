@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use crate::event::escape::write_text;
-use crate::event::{AuditEvent, EventType, Field, Fields, Severity, write_members};
+use crate::event::{AuditEvent, EventType, Field, Fields, Severity};
 use crate::format::json::{self, write_field};
 
 /// The schema's version, of which these fields are.
@@ -72,9 +72,9 @@ pub(super) fn write(event: &AuditEvent, shared: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(event.severity.name().as_bytes());
     out.push(b'"');
     write_field(&fields, Field::Decision, b",\"decision\":\"", out);
-    if fields.details() > 0 {
+    if !fields.details().is_empty() {
         out.extend_from_slice(b",\"details\":");
-        write_members(&event.text, fields.details(), out);
+        fields.details().write(out);
     }
     out.extend_from_slice(b"}}");
 }

@@ -80,13 +80,14 @@ impl Envelope {
         body.extend_from_slice(b"{\"time\":");
         event.timestamp.write_epoch_seconds(body);
         body.extend_from_slice(&self.rendered);
-        event.id.write(body);
+        let id = event.id.characters();
+        body.extend_from_slice(&id);
         body.extend_from_slice(b"\",\"event_type\":");
         write_text(event.event_type().name().as_bytes(), body);
         body.extend_from_slice(b",\"severity\":\"");
         body.extend_from_slice(event.severity.name().as_bytes());
         body.extend_from_slice(b"\"},\"event\":");
-        json::write_with_src_ip(event, body);
+        json::write_with_src_ip(event, &id, body);
         body.push(b'}');
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::IntakeError;
 use crate::event::escape::write_text;
-use crate::event::{AuditEvent, Field, Fields, write_members};
+use crate::event::{AuditEvent, Field, Fields};
 use crate::format::json;
 
 /// The fields of an event by the names that they have everywhere, in the order of our own layout.
@@ -130,8 +130,8 @@ impl Source {
                 Some(text) => write_text(text, out),
                 None => return false,
             },
-            Self::Details if fields.details() == 0 => return false,
-            Self::Details => write_members(&event.text, fields.details(), out),
+            Self::Details if fields.details().is_empty() => return false,
+            Self::Details => fields.details().write(out),
         }
         true
     }
