@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
-/// Where asking the system costs as much as all else, every so many questions of a thread it is asked.
-const ASKED_EVERY: u32 = 64;
+/// Where asking the system costs as much as all else, every so many questions of a thread it is asked: fewer than one in a
+/// hundred, so that its time is none of a caller's usual ones.
+const ASKED_EVERY: u32 = 256;
 
 thread_local! {
     static QUESTIONS: Cell<u32> = const { Cell::new(0) };
@@ -28,7 +29,7 @@ impl ForkGuard {
         self.forks.clone().is_some_and(|mut guard| guard.detected_fork())
     }
 
-    /// The same, and at a thread's first question and every 64th also of a bare `clone`: for those who have little time.
+    /// The same, and at a thread's first question and every 256th also of a bare `clone`: for those who have little time.
     pub(crate) fn is_elsewhere_by_samples(&self) -> bool {
         let is_due = QUESTIONS.try_with(|questions| {
             let number = questions.get();

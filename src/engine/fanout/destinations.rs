@@ -9,6 +9,8 @@ pub(super) struct Destinations {
     /// The place of the one that gets the event itself where it wants it, and in whose buffers events begin: one that wants
     /// all, so that its buffers come back to it.
     pub(super) home: usize,
+    /// Whether the policy of any lets its caller wait for room.
+    pub(super) blocks: bool,
 }
 
 impl Destinations {

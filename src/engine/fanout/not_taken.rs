@@ -32,8 +32,7 @@ impl Reasons {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, RefusedReason)> {
-        let noted = self.by_place.iter().enumerate().filter(|(place, _)| self.places.holds(*place));
-        noted.filter_map(|(place, reason)| Some((place, (*reason)?)))
+        self.places.iter().filter_map(|place| Some((place, (*self.by_place.get(place)?)?)))
     }
 
     pub(super) fn places_where(&self, is_so: impl Fn(usize, RefusedReason) -> bool) -> Places {
@@ -87,9 +86,8 @@ impl NotTaken {
 
     /// Counts each refusal in its destination's books, and finds the true reason.
     pub(super) fn counted(mut self) -> Self {
-        for place in 0..self.to.emitters.len() {
-            let noted = self.refused.by_place.get_mut(place).filter(|_| self.refused.places.holds(place));
-            if let (Some(Some(reason)), Some(gate)) = (noted, self.to.gate(place)) {
+        for place in self.refused.places.iter() {
+            if let (Some(Some(reason)), Some(gate)) = (self.refused.by_place.get_mut(place), self.to.gate(place)) {
                 *reason = gate.book(*reason, self.event.severity);
             }
         }

@@ -28,6 +28,11 @@ impl Places {
         self.0 & Self::at(place).0 != 0
     }
 
+    /// Those that it holds, in order.
+    pub(super) fn iter(mut self) -> impl Iterator<Item = usize> {
+        std::iter::from_fn(move || self.take_first_but(Self::NONE))
+    }
+
     #[inline]
     pub(super) fn add(&mut self, other: Self) {
         self.0 |= other.0;
@@ -65,6 +70,10 @@ mod tests {
         let order: Vec<usize> = std::iter::from_fn(|| places.take_first_but(last)).collect();
         assert_eq!(order, [0, 5, 31, 1]);
         assert!(places.is_empty());
+        for place in [31, 0, 5] {
+            places.add(Places::at(place));
+        }
+        assert!(places.iter().eq([0, 5, 31]));
         let mut others = Places::at(3);
         assert_eq!((others.take_first_but(last), others.take_first_but(last)), (Some(3), None));
     }

@@ -163,7 +163,7 @@ fn write_user_field<const N: usize>(
     out: &mut Vec<u8>,
 ) -> Option<Range<usize>> {
     let quote = out.len() + N - 1;
-    write_field(fields, field, begin, out).then(|| quote..out.len())
+    write_field(fields, field, begin, out).then_some(quote..out.len())
 }
 
 /// The address as it is, where it is more or less than an IP address: a field of that type refuses the whole document.
