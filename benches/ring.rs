@@ -3,8 +3,8 @@
 //! Each iteration is one event, and its time is that of its thread on a core. Events are prepared outside of the
 //! measured time and pushed in bursts that the ring holds, so that nothing is refused; `bare` measures the harness and
 //! the queue, `emitter` adds all that we do, and `emitter/block`, `emitter/shed` and `emitter/sampling` what the other policies
-//! add to that: `block` and `sampling` nothing, `shed` a look at how full the ring is. `block` begins where there is no room. Of the
-//! sampled events practically all are kept, so that the push is compared with a push.
+//! add to that. The goal is nothing: `block` begins where there is no room, `shed` looks at a flag while it is far from its limits,
+//! `sampling` at the id. Of the sampled events practically all are kept, so that the push is compared with a push.
 
 #![allow(clippy::expect_used, reason = "a bench that cannot run says so by a panic")]
 
