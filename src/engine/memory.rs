@@ -28,7 +28,7 @@ pub(super) fn shares(config: &SiemConfig, shape: Shape, acknowledges: bool) -> V
     let (slots, senders, batchers) = (batch.max_queue_size as u64, config.senders as u64, config.batchers as u64);
     // A slot is an event and a number beside it.
     let (slot, buffer) = ((size_of::<AuditEvent>() + size_of::<usize>()) as u64, Pool::BUFFER_BYTES as u64);
-    let pooled = slots.min(POOL_BUFFERS_MAX as u64);
+    let pooled = slots.min(POOL_BUFFERS_MAX as u64) + Pool::WARM as u64 * batchers;
     let (body, body_reckoned) = body(config, shape);
     // On the wire, handed over, being cut into parts, on their way back empty (two); and those that wait.
     let each_sender = 5 + WAITING_WITH_PROBES_MAX as u64;

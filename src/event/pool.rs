@@ -9,21 +9,28 @@ use super::TextBuffer;
 
 /// A bounded pool of empty buffers, full at the start.
 #[derive(Debug)]
-pub(crate) struct Pool(ArrayQueue<TextBuffer>);
+pub(crate) struct Pool {
+    /// Those that came back last. Where events come singly these alone are used, and stay in a cache: in a queue of all
+    /// buffers the next one would always be the one that was used longest ago.
+    warm: ArrayQueue<TextBuffer>,
+    rest: ArrayQueue<TextBuffer>,
+}
 
 impl Pool {
     /// What a pooled buffer holds before it has to grow, in bytes.
     pub(crate) const BUFFER_BYTES: usize = 1024;
+    /// How many it keeps at hand besides.
+    pub(crate) const WARM: usize = 64;
 
     pub(crate) fn filled(buffers: usize) -> Self {
-        let queue = ArrayQueue::new(buffers.max(1));
-        while queue.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok() {}
-        Self(queue)
+        let pool = Self { warm: ArrayQueue::new(Self::WARM), rest: ArrayQueue::new(buffers.max(1)) };
+        while pool.rest.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok() {}
+        pool
     }
 
     #[inline]
     pub(crate) fn take(&self) -> TextBuffer {
-        self.0.pop().unwrap_or_else(|| TextBuffer::with_capacity(Self::BUFFER_BYTES))
+        self.warm.pop().or_else(|| self.rest.pop()).unwrap_or_else(|| TextBuffer::with_capacity(Self::BUFFER_BYTES))
     }
 
     /// The same with room for so many bytes: more than a pooled one holds has memory of its own.
@@ -48,16 +55,16 @@ impl Pool {
         if buffer.capacity() == Self::BUFFER_BYTES {
             buffer.clear();
             // A full pool hands the buffer back, and it is freed.
-            drop(self.0.push(buffer));
+            drop(self.warm.push(buffer).or_else(|buffer| self.rest.push(buffer)));
         }
     }
 
     /// Fills the pool up again where callers kept what they took: with the event that was sampled away, refused, or never
     /// sent. `queued` buffers are on their way back. On the batcher's time, so that a caller finds one.
     pub(crate) fn make_good(&self, queued: usize) {
-        let missing = self.0.capacity().saturating_sub(self.0.len() + queued);
+        let missing = self.rest.capacity().saturating_sub(self.len() + queued);
         // A few are only between taking and sending.
-        if missing * 4 > self.0.capacity() {
+        if missing * 4 > self.rest.capacity() {
             for _ in 0..missing {
                 self.give_back(TextBuffer::at_hand(Self::BUFFER_BYTES));
             }
@@ -67,9 +74,13 @@ impl Pool {
     /// Fills the pool up where none of its buffers come back, since the events in them wait: a caller who finds none makes
     /// one, and that costs page faults. On the batcher's time.
     pub(crate) fn make_ahead(&self) {
-        if self.0.len() * 4 <= self.0.capacity() * 3 {
-            while self.0.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok() {}
+        if self.rest.len() * 4 <= self.rest.capacity() * 3 {
+            while self.rest.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok() {}
         }
+    }
+
+    fn len(&self) -> usize {
+        self.warm.len() + self.rest.len()
     }
 }
 
@@ -84,9 +95,23 @@ mod tests {
         let mut grown = pool.take();
         grown.push(Field::UserId, &"x".repeat(2000));
         pool.give_back(grown);
-        assert!(pool.0.is_empty());
+        assert!(pool.len() == 0);
         pool.give_back(TextBuffer::with_capacity(Pool::BUFFER_BYTES));
-        assert_eq!(pool.0.len(), 1);
+        assert_eq!(pool.len(), 1);
+    }
+
+    #[test]
+    fn what_came_back_last_is_taken_next() {
+        let pool = Pool::filled(100);
+        let mut used = pool.take();
+        used.push(Field::UserId, "somebody");
+        let place = used.tail().as_ptr();
+        for _ in 0..1000 {
+            pool.give_back(used);
+            used = pool.take();
+            assert_eq!(used.tail().as_ptr(), place);
+        }
+        assert_eq!(pool.len(), 99);
     }
 
     #[test]
@@ -96,10 +121,10 @@ mod tests {
         text.push(Field::UserId, "somebody");
         let copy = pool.copy_of(&text);
         assert_eq!((copy.field(Field::UserId), copy.capacity()), (Some("somebody"), Pool::BUFFER_BYTES));
-        assert_eq!(pool.0.len(), 1);
+        assert_eq!(pool.len(), 1);
         text.push(Field::UserAgent, &"x".repeat(2000));
         assert_eq!(pool.copy_of(&text).len(), text.len());
-        assert_eq!(pool.0.len(), 1, "the pool keeps its buffers");
+        assert_eq!(pool.len(), 1, "the pool keeps its buffers");
     }
 
     #[test]
@@ -107,12 +132,12 @@ mod tests {
         let pool = Pool::filled(8);
         let taken: Vec<_> = (0..6).map(|_| pool.take()).collect();
         pool.make_good(6);
-        assert_eq!(pool.0.len(), 2);
+        assert_eq!(pool.len(), 2);
         pool.make_good(3);
-        assert_eq!(pool.0.len(), 5);
+        assert_eq!(pool.len(), 5);
         drop(taken);
         pool.make_good(0);
-        assert_eq!(pool.0.len(), 8);
+        assert_eq!(pool.len(), 8);
     }
 
     #[test]
@@ -120,9 +145,9 @@ mod tests {
         let pool = Pool::filled(8);
         let _waiting: Vec<_> = (0..2).map(|_| pool.take()).collect();
         pool.make_ahead();
-        assert_eq!(pool.0.len(), 8);
+        assert_eq!(pool.len(), 8);
         let _one = pool.take();
         pool.make_ahead();
-        assert_eq!(pool.0.len(), 7, "one is soon back");
+        assert_eq!(pool.len(), 7, "one is soon back");
     }
 }
