@@ -190,6 +190,19 @@ fn what_the_configured_siem_is_sent_is_bounded_and_marked() {
     }
 }
 
+/// What was agreed to holds for the load as well, whatever `--rate` says.
+#[test]
+fn a_load_for_the_configured_siem_is_no_more_than_was_agreed_to() {
+    let receiver = Receiver::start(ReceiverConfig { token: Some(TOKEN.to_owned()), ..ReceiverConfig::default() });
+    let receiver = receiver.unwrap();
+    for (rate, load) in [("9000", 1500), ("800", 800)] {
+        let ran = against(&receiver, &["--target", "latency", "--rate", rate]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(ran.json()["load_events_per_second"], load, "{ran:?}");
+    }
+    assert!(receiver.counts().events <= 2 * 900, "{:?}", receiver.counts());
+}
+
 #[test]
 fn a_siem_that_refuses_is_left_alone_at_once() {
     let receiver = Receiver::start(ReceiverConfig { token: Some("another".to_owned()), ..ReceiverConfig::default() });

@@ -106,6 +106,7 @@ mod examples_deploy;
 #[cfg(feature = "cli")]
 mod examples_map;
 mod fanout_destinations;
+mod fanout_filters;
 #[cfg(feature = "cli")]
 mod file_destination;
 mod forwarders_do_not_know_each_other;
