@@ -10,8 +10,12 @@ cd "$(dirname "$0")"
 benches=(caller encode compress)
 case "${1:-}" in caller | encode | compress) benches=("$1") && shift ;; esac
 cargo bench --locked --no-run "${benches[@]/#/--bench=}"
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 for bench in "${benches[@]}"; do
-  cargo bench --locked --quiet --bench "$bench" -- --output-format bencher "$@" 2> /dev/null
+  cargo bench --locked --quiet --bench "$bench" -- --output-format bencher "$@" 2> "$said" || { cat "$said" >&2; exit 1; }
+  # What it says itself, without the harness.
+  grep 'left out' "$said" >&2 || true
 done | awk '
   # What is told beside the times: by name.
   $1 == "flat_out:" { told[$2] = sprintf("flat out %.1f %% refused, %.1f %% dropped without a word", 100 * $4 / $8, 100 * $6 / $8) }

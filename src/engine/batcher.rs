@@ -69,12 +69,14 @@ pub(crate) struct Open {
     batch: Batch,
     /// When the first event of the batch was taken.
     since: u64,
+    /// Whether the last turn found many events.
+    is_busy: bool,
 }
 
 impl Open {
     pub(crate) fn new(shape: Shape) -> Self {
         let batch = Batch::open(shape, Vec::new(), Vec::new());
-        Self { batch, since: 0 }
+        Self { batch, since: 0, is_busy: false }
     }
 }
 
@@ -150,6 +152,7 @@ impl<S: Siem> Batcher<'_, S> {
             }
             self.take(open, event);
         }
+        open.is_busy = events >= BUSY_FROM;
         if events < CHUNK {
             gate.pool.make_good(gate.ring.len());
         }
@@ -212,16 +215,16 @@ impl<S: Siem> Batcher<'_, S> {
         let before = open.batch.body().len() + separator;
         if let Err(failure) = open.batch.append(&event, |body| self.format(&event, body)) {
             self.bury(&event, failure);
-            return self.seat.gate.recycle(event);
+            return self.seat.gate.recycle(event, open.is_busy);
         }
         let event_bytes = open.batch.body().len() - before;
         if event_bytes > event_bytes_max {
             open.batch.cut_last();
             let words = format!("its wire form has {event_bytes} bytes");
             self.bury(&event, Cause::new(CauseKind::TooLarge).words(words));
-            return self.seat.gate.recycle(event);
+            return self.seat.gate.recycle(event, open.is_busy);
         }
-        self.seat.gate.recycle(event);
+        self.seat.gate.recycle(event, open.is_busy);
         if open.batch.len() == 1 {
             open.since = monotonic();
         }
@@ -377,7 +380,7 @@ impl BatcherSeat {
             self.accepted.fetch_add(events.len() as u64, Ordering::Relaxed);
             self.pipeline.bury_events(&events, &attempts);
             for event in events {
-                self.gate.recycle(event);
+                self.gate.recycle(event, true);
             }
         }
     }

@@ -194,14 +194,14 @@ impl Gate {
         reason
     }
 
-    /// Gives back what an event held, once it is encoded.
+    /// Gives back what an event held, once it is encoded; one of many where the batcher `is_busy`.
     #[inline]
-    pub(crate) fn recycle(&self, event: AuditEvent) {
+    pub(crate) fn recycle(&self, event: AuditEvent, is_busy: bool) {
         let capacity = event.text.capacity();
         if capacity > Pool::BUFFER_BYTES {
             self.bytes.give_back(capacity);
         }
-        self.pool.give_back(event.text);
+        if is_busy { self.pool.give_back_cold(event.text) } else { self.pool.give_back(event.text) }
     }
 }
 
