@@ -267,7 +267,7 @@ pub struct Emitter {
 
 impl Emitter {
     /// Hands in an event. Never locks, logs or panics, and never blocks, unless the forwarder was told to by
-    /// [`Overflow::Block`].
+    /// [`Overflow::Block`](crate::policy::Overflow::Block).
     ///
     /// # Errors
     /// The event comes back with the reason; what to do with it is the caller's choice.

@@ -8,6 +8,7 @@ mod builder;
 mod clock;
 mod details;
 pub(crate) mod escape;
+mod fields;
 mod fork;
 mod id;
 mod kind;
@@ -27,13 +28,14 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 pub(crate) use clock::{Reading, monotonic, now};
 #[cfg(feature = "cli")]
 pub(crate) use escape::{write_float, write_text};
+pub(crate) use fields::Fields;
 pub(crate) use fork::ForkGuard;
 pub(crate) use id::random_unit;
 pub(crate) use kind::TypeSet;
 pub(crate) use pool::Pool;
 #[cfg(feature = "cli")]
 pub(crate) use serde::{DETAILS_DEPTH_MAX, EventSeed, repeated, too_deep};
-pub(crate) use text::{Field, Fields, TextBuffer};
+pub(crate) use text::{Field, TextBuffer};
 
 /// The largest event that can exist, in bytes of text: 16 MiB. `event_bytes_max` is at most this.
 ///

@@ -52,18 +52,18 @@ impl Pool {
 
     #[inline]
     pub(crate) fn give_back(&self, buffer: TextBuffer) {
-        self.keep(buffer, |buffer| self.warm.push(buffer).or_else(|buffer| self.rest.push(buffer)));
+        Self::keep(buffer, |buffer| self.warm.push(buffer).or_else(|buffer| self.rest.push(buffer)));
     }
 
     /// The same from a thread that reads buffers as fast as others fill them: what it has just read would go from its cache
     /// to theirs and back, which takes longer than memory that nobody holds.
     #[inline]
     pub(crate) fn give_back_cold(&self, buffer: TextBuffer) {
-        self.keep(buffer, |buffer| self.rest.push(buffer));
+        Self::keep(buffer, |buffer| self.rest.push(buffer));
     }
 
     #[inline]
-    fn keep(&self, mut buffer: TextBuffer, push: impl FnOnce(TextBuffer) -> Result<(), TextBuffer>) {
+    fn keep(mut buffer: TextBuffer, push: impl FnOnce(TextBuffer) -> Result<(), TextBuffer>) {
         if buffer.capacity() == Self::BUFFER_BYTES {
             buffer.clear();
             // A full pool hands the buffer back, and it is freed.

@@ -2,9 +2,7 @@
 //!
 //! A record is a tag (1 byte), a length (4 bytes, little endian) and its bytes, in the order of the calls that wrote
 //! it; the last of a field wins. Appending is what the caller pays, so it never looks back. Readers walk the records
-//! once: the batcher into a [`Fields`] table on its stack.
-
-use super::details::Details;
+//! once: the batcher into a table on its stack.
 
 /// A field that holds text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +21,7 @@ pub(crate) enum Field {
 }
 
 /// How many fields there are: the size of the table of slices.
-const FIELDS: usize = 10;
+pub(super) const FIELDS: usize = 10;
 /// A detail whose value is text, still to be escaped.
 pub(super) const DETAIL_TEXT: u8 = 16;
 /// A detail whose value is finished JSON.
@@ -145,44 +143,11 @@ impl TextBuffer {
         Records { rest: &self.0 }
     }
 
-    /// The table of fields, in one pass.
-    pub(crate) fn fields(&self) -> Fields<'_> {
-        let mut fields = Fields { slices: [None; FIELDS], details: Details::none() };
-        let mut records = self.records();
-        loop {
-            let here = records.clone();
-            let Some((tag, bytes)) = records.next() else { return fields };
-            match fields.slices.get_mut(usize::from(tag)) {
-                Some(slice) => *slice = Some(bytes),
-                None => fields.details.count_one(here),
-            }
-        }
-    }
-
     /// Makes the event larger than any limit without copying what is too large.
     #[cold]
     fn push_excess(&mut self) {
         self.0.resize(self.0.len() + HEADER_BYTES + super::EVENT_BYTES_LIMIT + 1, 0);
         // Zeroed records of no length follow: the tag 0 is a field, and reads as an empty one.
-    }
-}
-
-/// The fields of one event as slices of its buffer.
-#[derive(Debug)]
-pub(crate) struct Fields<'a> {
-    slices: [Option<&'a [u8]>; FIELDS],
-    details: Details<'a>,
-}
-
-impl<'a> Fields<'a> {
-    #[inline]
-    pub(crate) fn get(&self, field: Field) -> Option<&'a [u8]> {
-        self.slices.get(field as usize).copied().flatten()
-    }
-
-    #[inline]
-    pub(crate) fn details(&self) -> &Details<'a> {
-        &self.details
     }
 }
 
