@@ -116,6 +116,8 @@ fn a_repeated_key_is_an_error_at_any_depth() {
     ] {
         assert_eq!(reason(members), format!("the key \"{key}\" is repeated"), "{members}");
     }
+    // A key is not one that begins alike.
+    assert!(with(r#","request_id2":1,"details":{"request_id_of_one":1,"request_id_of_two":1,"request_":1}"#).is_ok());
     for count in [15, 16, 17, 18, 400] {
         let members: Vec<String> = (0..count).map(|index| format!("\"k{index}\":0")).collect();
         let members = members.join(",");

@@ -1,91 +1,96 @@
 //! The details, read member by member into records.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use ::serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::json::JsonValue;
-use super::key::Name;
+use super::key::{Name, head};
+use crate::event::details::PAIRWISE_MAX;
 use crate::event::{DetailValue, TextBuffer};
 
-/// The details: their members become records. Answers how many there are.
-pub(crate) struct Details<'a>(pub(crate) &'a mut TextBuffer);
+/// The details: their members become records.
+pub(super) struct Details<'a> {
+    pub(super) text: &'a mut TextBuffer,
+    pub(super) keys: &'a mut DetailKeys,
+}
 
 impl<'de> DeserializeSeed<'de> for Details<'_> {
-    type Value = usize;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Details<'_> {
-    type Value = usize;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object as details")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<usize, E> {
-        Ok(0)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_none<E: Error>(self) -> Result<usize, E> {
-        Ok(0)
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        Ok(())
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 
-    fn visit_str<E: Error>(self, _text: &str) -> Result<usize, E> {
+    fn visit_str<E: Error>(self, _text: &str) -> Result<(), E> {
         no_object()
     }
 
-    fn visit_bool<E: Error>(self, _value: bool) -> Result<usize, E> {
+    fn visit_bool<E: Error>(self, _value: bool) -> Result<(), E> {
         no_object()
     }
 
-    fn visit_i64<E: Error>(self, _value: i64) -> Result<usize, E> {
+    fn visit_i64<E: Error>(self, _value: i64) -> Result<(), E> {
         no_object()
     }
 
-    fn visit_u64<E: Error>(self, _value: u64) -> Result<usize, E> {
+    fn visit_u64<E: Error>(self, _value: u64) -> Result<(), E> {
         no_object()
     }
 
-    fn visit_f64<E: Error>(self, _value: f64) -> Result<usize, E> {
+    fn visit_f64<E: Error>(self, _value: f64) -> Result<(), E> {
         no_object()
     }
 
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, _number: D) -> Result<usize, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, _number: D) -> Result<(), D::Error> {
         no_object()
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<usize, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<(), A::Error> {
         no_object()
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
-        let mut count = 0;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key_seed(Name)? {
-            map.next_value_seed(Detail { text: self.0, key: &key })?;
-            count += 1;
+            self.keys.note(&key);
+            map.next_value_seed(Detail { text: self.text, key: &key })?;
         }
-        Ok(count)
+        Ok(())
     }
 }
 
 /// The default errors repeat the value, which a reason for a rejection should not.
 #[cold]
-fn no_object<E: Error>() -> Result<usize, E> {
+fn no_object<E: Error>() -> Result<(), E> {
     Err(E::custom("details must be an object"))
 }
 
 /// The value of one member, which becomes a record: a text as it is, anything else as finished JSON.
-pub(crate) struct Detail<'a> {
-    pub(crate) text: &'a mut TextBuffer,
-    pub(crate) key: &'a str,
+pub(super) struct Detail<'a> {
+    pub(super) text: &'a mut TextBuffer,
+    pub(super) key: &'a str,
 }
 
 impl Detail<'_> {
@@ -165,5 +170,39 @@ impl<'de> Visitor<'de> for Detail<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         self.stream(|value| value.visit_map(map))
+    }
+}
+
+/// The keys of all details, of which none may come twice; a key of the event that is none of ours counts as one of theirs.
+///
+/// Noted are a few bytes of each: only where two have the same are the keys themselves looked at.
+#[derive(Default)]
+pub(super) struct DetailKeys {
+    heads: [u64; PAIRWISE_MAX],
+    count: usize,
+    may_repeat: bool,
+}
+
+impl DetailKeys {
+    /// There is one more.
+    #[inline]
+    pub(super) fn note(&mut self, key: &str) {
+        let head = head(key.as_bytes());
+        let before = self.heads.get(..self.count).unwrap_or(&self.heads);
+        self.may_repeat |= before.contains(&head);
+        match self.heads.get_mut(self.count) {
+            Some(place) => *place = head,
+            None => self.may_repeat = true,
+        }
+        self.count += 1;
+    }
+
+    /// One that comes twice in this text, of which they are the keys.
+    pub(super) fn repeated<'t>(&self, text: &'t TextBuffer) -> Option<Cow<'t, str>> {
+        if !self.may_repeat {
+            return None;
+        }
+        let mut seen = HashSet::with_capacity(self.count);
+        text.members().map(|member| member.key).find(|key| !seen.insert(*key)).map(String::from_utf8_lossy)
     }
 }

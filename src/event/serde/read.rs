@@ -4,7 +4,6 @@
 //! none of ours is kept as a detail, never dropped.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 
 use ::serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
@@ -12,10 +11,12 @@ use ::serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, 
 use super::field::Text;
 use super::json::repeated;
 use super::key::{Key, KeySeed};
-use super::members::{Detail, Details};
-use crate::event::details::PAIRWISE_MAX;
+use super::members::{Detail, DetailKeys, Details};
 use crate::event::kind::TypeCode;
-use crate::event::{AuditEvent, DetailValue, EventId, EventType, Field, Severity, TextBuffer, Timestamp, now};
+use crate::event::{
+    AuditEvent, DetailValue, EventId, EventType, Field, InvalidTimestamp, Severity, TextBuffer, Timestamp,
+    UnknownSeverity, now,
+};
 
 /// Where the text of an id goes that is no UUID.
 const ORIGINAL_ID: &str = "original_id";
@@ -49,8 +50,9 @@ impl<'de> Visitor<'de> for EventSeed {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AuditEvent, A::Error> {
         let mut reading = Reading::new(self.buffer);
-        while let Some(key) = map.next_key_seed(KeySeed)? {
-            reading.read(key, &mut map)?;
+        let mut other = Cow::Borrowed("");
+        while let Some(key) = map.next_key_seed(KeySeed(&mut other))? {
+            reading.read(key, &other, &mut map)?;
         }
         reading.finish()
     }
@@ -65,66 +67,65 @@ struct Reading {
     severity: Option<Severity>,
     /// A bit for each known key that came, be it `null`.
     seen: u32,
-    details: usize,
+    /// Of the details.
+    keys: DetailKeys,
 }
 
 impl Reading {
     fn new(text: TextBuffer) -> Self {
-        Self { text, id: None, timestamp: None, event_type: None, severity: None, seen: 0, details: 0 }
+        Self { text, id: None, timestamp: None, event_type: None, severity: None, seen: 0, keys: DetailKeys::default() }
     }
 
-    /// Reads the value of one key.
-    fn read<'de, A: MapAccess<'de>>(&mut self, key: Key<'de>, map: &mut A) -> Result<(), A::Error> {
-        self.see(&key)?;
+    /// Reads the value of one key; `other` is its name where it is none of ours.
+    #[inline]
+    fn read<'de, A: MapAccess<'de>>(&mut self, key: Key, other: &str, map: &mut A) -> Result<(), A::Error> {
+        self.see(key)?;
         match key {
             Key::Id => {
-                if let Some(text) = map.next_value_seed(Text("id"))? {
-                    self.set_id(&text);
-                }
+                map.next_value_seed(Text(key, |text: &str| self.set_id(text)))?;
             }
             Key::Timestamp => {
-                if let Some(text) = map.next_value_seed(Text("timestamp"))? {
-                    self.timestamp = Some(text.parse().map_err(|error| wrong("timestamp", &error))?);
+                if let Some(time) = map.next_value_seed(Text(key, |text: &str| text.parse()))? {
+                    self.timestamp = Some(time.map_err(|error: InvalidTimestamp| wrong("timestamp", &error))?);
                 }
             }
             Key::EventType => {
-                if let Some(text) = map.next_value_seed(Text("event_type"))? {
-                    let event_type = EventType::custom(&text).map_err(|error| wrong("event_type", &error))?;
-                    self.set_type(event_type);
+                let set = |text: &str| EventType::custom(text).map(|event_type| self.set_type(event_type));
+                if let Some(set) = map.next_value_seed(Text(key, set))? {
+                    set.map_err(|error| wrong("event_type", &error))?;
                 }
             }
             Key::Severity => {
-                if let Some(text) = map.next_value_seed(Text("severity"))? {
-                    self.severity = Some(text.parse().map_err(|error| wrong("severity", &error))?);
+                if let Some(severity) = map.next_value_seed(Text(key, |text: &str| text.parse()))? {
+                    self.severity = Some(severity.map_err(|error: UnknownSeverity| wrong("severity", &error))?);
                 }
             }
-            Key::Text(field, name) => {
-                if let Some(text) = map.next_value_seed(Text(name))? {
-                    self.text.push(field, &text);
-                }
+            Key::Text(field) => {
+                map.next_value_seed(Text(key, |text: &str| self.text.push(field, text)))?;
             }
-            Key::Details => self.details += map.next_value_seed(Details(&mut self.text))?,
-            Key::Other(key) => {
-                self.details += 1;
-                map.next_value_seed(Detail { text: &mut self.text, key: &key })?;
+            Key::Details => map.next_value_seed(Details { text: &mut self.text, keys: &mut self.keys })?,
+            Key::Other => {
+                self.keys.note(other);
+                map.next_value_seed(Detail { text: &mut self.text, key: other })?;
             }
         }
         Ok(())
     }
 
-    fn see<E: Error>(&mut self, key: &Key<'_>) -> Result<(), E> {
-        let (bit, name) = match key {
-            Key::Id => (1 << 16, "id"),
-            Key::Timestamp => (1 << 17, "timestamp"),
-            Key::EventType => (1 << 18, "event_type"),
-            Key::Severity => (1 << 19, "severity"),
-            Key::Details => (1 << 20, "details"),
-            Key::Text(field, name) => (1 << (*field as u32), *name),
+    #[inline]
+    fn see<E: Error>(&mut self, key: Key) -> Result<(), E> {
+        let bit = match key {
+            Key::Id => 1 << 16,
+            Key::Timestamp => 1 << 17,
+            Key::EventType => 1 << 18,
+            Key::Severity => 1 << 19,
+            Key::Details => 1 << 20,
+            Key::Text(field) => 1 << (field as u32),
             // Looked for among the details.
-            Key::Other(_) => return Ok(()),
+            Key::Other => return Ok(()),
         };
         if self.seen & bit != 0 {
-            return Err(repeated(name));
+            return Err(repeated(key.name()));
         }
         self.seen |= bit;
         Ok(())
@@ -137,7 +138,7 @@ impl Reading {
         }
         self.id = Some(EventId::parse(text).unwrap_or_else(|_| {
             self.text.push_detail(ORIGINAL_ID, DetailValue::Text(text));
-            self.details += 1;
+            self.keys.note(ORIGINAL_ID);
             EventId::from_foreign(text)
         }));
     }
@@ -150,7 +151,7 @@ impl Reading {
     }
 
     fn finish<E: Error>(self) -> Result<AuditEvent, E> {
-        if let Some(key) = repeated_detail(&self.text, self.details) {
+        if let Some(key) = self.keys.repeated(&self.text) {
             return Err(repeated(&key));
         }
         let at = now();
@@ -163,23 +164,6 @@ impl Reading {
             text: self.text,
         })
     }
-}
-
-/// A key of the details that comes twice; a key of the event that is none of ours counts as one of theirs.
-fn repeated_detail(text: &TextBuffer, count: usize) -> Option<Cow<'_, str>> {
-    if count <= 1 {
-        return None;
-    }
-    let key = if count <= PAIRWISE_MAX {
-        let mut keys: [&[u8]; PAIRWISE_MAX] = [b""; PAIRWISE_MAX];
-        keys.iter_mut().zip(text.members()).for_each(|(slot, member)| *slot = member.key);
-        let mut pairs = keys.iter().enumerate().take(count);
-        pairs.find_map(|(index, key)| keys.get(..index)?.contains(key).then_some(*key))
-    } else {
-        let mut seen = HashSet::with_capacity(count);
-        text.members().map(|member| member.key).find(|key| !seen.insert(*key))
-    };
-    key.map(String::from_utf8_lossy)
 }
 
 fn wrong<E: Error>(key: &str, error: &dyn fmt::Display) -> E {
