@@ -15,6 +15,8 @@ use crate::ledger::{Quantiles, RefusedReason};
 
 /// Every this many events the cost of handing one in is measured.
 const MEASURE_EVERY: u64 = 8;
+/// So many go to one ring before it is the next one's turn: its batcher finds enough to be busy with.
+const RUN_OF_EVENTS: u64 = 256;
 
 /// How far a reading is, for the thread that shows it.
 #[derive(Debug, Default)]
@@ -60,6 +62,8 @@ pub(crate) struct Feed {
     reader: Reader,
     rejected: Option<RejectedFile>,
     emitters: Vec<FanoutEmitter>,
+    /// Whose turn it is of them.
+    turn: usize,
     strictness: Strictness,
     /// Of the pipelines.
     names: Vec<String>,
@@ -100,6 +104,7 @@ impl Feed {
             reader: reader.with_buffers(move |bytes| pool.buffer_of(bytes)),
             rejected,
             emitters,
+            turn: 0,
             strictness: Strictness::Lenient,
             fed: Fed { emit, offered_to: vec![0; pipelines.len()], ..Fed::default() },
             names: pipelines.iter().map(|forwarder| Forwarder::name(forwarder).to_owned()).collect(),
@@ -156,11 +161,10 @@ impl Feed {
     }
 
     fn offer(&mut self, event: AuditEvent, control: &Control) {
-        // Runs of 256 to each ring: its batcher finds enough to be busy with.
-        let turn = usize::try_from(self.fed.offered / 256).unwrap_or(0) % self.emitters.len().max(1);
-        let Some(emitter) = self.emitters.get(turn) else { return };
+        let Some(emitter) = self.emitters.get(self.turn) else { return };
         let waited = Cell::new(false);
-        let started = monotonic();
+        // Only of those that are measured: reading the clock is a cost of its own.
+        let started = self.fed.offered.is_multiple_of(MEASURE_EVERY).then(monotonic);
         let (taken, sent) = emitter.send_while(event, || {
             waited.set(true);
             control.may_wait()
@@ -168,14 +172,13 @@ impl Feed {
         let by = self.fed.offered_to.iter_mut().enumerate().filter(|(place, _)| taken.holds(*place));
         let by = by.map(|(_, offered)| *offered += 1).count();
         if by > 0 {
-            if sent.is_ok()
-                && self.fed.offered.is_multiple_of(MEASURE_EVERY)
-                && !waited.get()
-                && let Some(emit) = &mut self.fed.emit
-            {
+            if let (Ok(()), false, Some(started), Some(emit)) = (&sent, waited.get(), started, &mut self.fed.emit) {
                 emit.saturating_record(monotonic().saturating_sub(started).max(1));
             }
             self.fed.offered += 1;
+            if self.fed.offered.is_multiple_of(RUN_OF_EVENTS) {
+                self.turn = (self.turn + 1) % self.emitters.len().max(1);
+            }
         }
         // `Ok` and taken by none: as the configuration wants it, and the ledgers have counted it.
         if let Err(left) = sent {
