@@ -300,10 +300,10 @@ impl<S: Siem> Batcher<'_, S> {
         let gate = &self.seat.gate;
         let begun = Instant::now();
         loop {
-            let fills = gate.ring.has_room::<AuditEvent>();
-            match select.select_timeout(if fills { MAKE_AHEAD_EVERY } else { SAY_EVERY }) {
+            let room = gate.ring.room::<AuditEvent>();
+            match select.select_timeout(if room > 0 { MAKE_AHEAD_EVERY } else { SAY_EVERY }) {
                 Ok(ready) => return Some(ready),
-                Err(_) if fills && begun.elapsed() < SAY_EVERY => gate.pool.make_ahead(),
+                Err(_) if room > 0 && begun.elapsed() < SAY_EVERY => gate.pool.make_ahead(room),
                 Err(_) => return None,
             }
         }

@@ -155,7 +155,7 @@ impl Gate {
     #[cold]
     fn looks_full(&self) -> bool {
         let sheds = self.admission.as_ref().is_some_and(Admission::sheds_any);
-        let is_full = !self.ring.has_room::<AuditEvent>() && !self.ring.is_closed() && !sheds && !IS_WORKER.get();
+        let is_full = self.ring.room::<AuditEvent>() == 0 && !self.ring.is_closed() && !sheds && !IS_WORKER.get();
         self.was_full.store(is_full, Ordering::Relaxed);
         is_full
     }

@@ -76,12 +76,12 @@ impl<Q> Ring<Q> {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// Whether there was an empty slot just now; in a closed ring there is none.
-    pub(crate) fn has_room<T>(&self) -> bool
+    /// How many slots were empty just now; in a closed ring none.
+    pub(crate) fn room<T>(&self) -> usize
     where
         Q: Slots<T>,
     {
-        self.slots.len() < self.slots.capacity()
+        self.slots.capacity().saturating_sub(self.slots.len())
     }
 
     /// Puts a value in, from any thread; gives it back if the ring is full, or closes.

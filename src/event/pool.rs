@@ -84,10 +84,11 @@ impl Pool {
     }
 
     /// Fills the pool up where none of its buffers come back, since the events in them wait: a caller who finds none makes
-    /// one, and that costs page faults. On the batcher's time.
-    pub(crate) fn make_ahead(&self) {
-        if self.rest.len() * 4 <= self.rest.capacity() * 3 {
-            while self.rest.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok() {}
+    /// one, and that costs page faults. On the batcher's time, and for no more events than the ring has `room` for.
+    pub(crate) fn make_ahead(&self, room: usize) {
+        let wanted = self.rest.capacity().min(room);
+        if self.rest.len() * 4 <= wanted * 3 {
+            while self.rest.len() < wanted && self.rest.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok() {}
         }
     }
 
@@ -156,10 +157,13 @@ mod tests {
     fn buffers_are_made_ahead_once_a_quarter_is_gone() {
         let pool = Pool::filled(8);
         let _waiting: Vec<_> = (0..2).map(|_| pool.take()).collect();
-        pool.make_ahead();
+        pool.make_ahead(20);
         assert_eq!(pool.len(), 8);
         let _one = pool.take();
-        pool.make_ahead();
+        pool.make_ahead(20);
         assert_eq!(pool.len(), 7, "one is soon back");
+        let _more: Vec<_> = (0..7).map(|_| pool.take()).collect();
+        pool.make_ahead(3);
+        assert_eq!(pool.len(), 3, "no more come before something leaves");
     }
 }
