@@ -1,7 +1,10 @@
-//! The tests that need no process of their own, in one program: it is linked once, and while one waits another runs. A file is a
-//! promise. What replaces the logger, counts allocations or looks at the process's own threads, memory or processor time
-//! is a program of its own, beside this folder.
+//! Nearly all tests of the whole, in one program: it is linked once, and while one waits another runs. A file is a promise.
+//! What replaces the logger, forks, or looks at the process's own threads, memory or processor time begins with
+//! `ran_apart`. Beside this folder are those whose half seconds nobody else may take from them, and those that read the
+//! sources alone.
 
+#[path = "../support/apart.rs"]
+mod apart;
 #[path = "../support/exposition.rs"]
 mod exposition;
 #[cfg(feature = "cli")]
@@ -10,6 +13,9 @@ mod hec;
 #[cfg(feature = "kafka")]
 #[path = "../support/kafka.rs"]
 mod kafka;
+#[cfg(feature = "cli")]
+#[path = "../support/logged.rs"]
+mod logged;
 #[cfg(feature = "cli")]
 #[path = "../support/menu.rs"]
 mod menu;
@@ -26,14 +32,21 @@ mod tls;
 mod support;
 
 mod a_bad_day_blames_nobody;
+#[cfg(target_os = "linux")]
+mod a_black_hole_costs_bounded_memory;
 #[cfg(feature = "cli")]
 mod a_configuration_is_never_too_much;
 mod a_dead_letter_has_one_writer;
+#[cfg(unix)]
+mod a_forked_child_is_refused;
 #[cfg(target_os = "linux")]
 mod a_full_disk_is_told;
 #[cfg(feature = "cli")]
 mod a_killed_program_loses_its_memory;
+mod a_logger_that_feeds_back;
 mod a_panic_loses_nothing;
+#[cfg(feature = "tracing-layer")]
+mod a_service_that_audits_every_warning;
 mod backoff_spaces_attempts;
 mod batches_by_count_bytes_and_age;
 #[cfg(all(feature = "cli", target_os = "linux"))]
@@ -95,6 +108,7 @@ mod dns_change_moves_traffic;
 mod documents_name_what_exists;
 #[cfg(feature = "cli")]
 mod elastic_items;
+mod emit_never_allocates;
 mod event_reads_back;
 mod event_serde;
 mod event_time_is_as_given;
@@ -114,6 +128,8 @@ mod full_ring_refuses;
 #[cfg(feature = "cli")]
 mod gaps_are_told_in_band;
 mod health_monitor;
+#[cfg(target_os = "linux")]
+mod idle_costs_hardly_anything;
 #[cfg(feature = "cli")]
 mod input_corpus;
 #[cfg(feature = "cli")]
@@ -136,6 +152,8 @@ mod one_503_in_three;
 mod overflow_is_a_policy;
 mod pending_batches;
 #[cfg(all(feature = "cli", unix))]
+mod planted_secrets;
+#[cfg(all(feature = "cli", unix))]
 mod proxies;
 #[cfg(feature = "cli")]
 mod real_elastic;
@@ -153,9 +171,12 @@ mod receiver_http;
 mod receiver_life;
 #[cfg(feature = "cli")]
 mod receiver_speed;
+mod refusals_are_logged;
 #[cfg(feature = "cli")]
 mod retry_after_in_both_forms;
 mod sampling_keeps_the_same;
+#[cfg(feature = "cli")]
+mod secrets_are_never_printed;
 mod splunk_acks;
 #[cfg(feature = "cli")]
 mod splunk_connections;
@@ -168,6 +189,11 @@ mod splunk_refusals;
 #[cfg(feature = "cli")]
 mod splunk_two_tokens;
 mod the_breaker_in_the_engine;
+mod the_first_event_costs_no_more;
+#[cfg(target_os = "linux")]
+mod threads_are_named_and_pinned;
+#[cfg(all(feature = "cli", unix))]
+mod tls_files;
 #[cfg(all(feature = "cli", unix))]
 mod tls_says_what_is_wrong;
 #[cfg(feature = "cli")]

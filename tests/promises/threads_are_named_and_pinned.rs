@@ -1,15 +1,13 @@
 //! The threads carry their names and run on their cores; a core that does not exist costs a warning and nothing else.
 //! Alone in its process, whose threads and warnings are its own.
-#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::sync::Mutex;
 
+use crate::apart::ran_apart;
+use crate::support::{self, NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each, send, until, workers};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use siem_forward::{Builder, Forwarder, Pin, SiemConfig};
-use support::{NONE_DEAD, PATIENCE, Played, Received, assert_one_fate_each, send, until, workers};
 
 /// Keeps what was logged.
 struct Kept(Mutex<Vec<(Level, String)>>);
@@ -30,6 +28,9 @@ impl Log for Kept {
 
 #[test]
 fn threads_are_named_pinned_and_gone_in_the_end() {
+    if ran_apart() {
+        return;
+    }
     log::set_logger(&KEPT).unwrap();
     log::set_max_level(LevelFilter::Trace);
 

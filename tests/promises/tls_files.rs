@@ -1,5 +1,4 @@
 //! The files of TLS: what is wrong with one is found at start, and one that is replaced serves the next connection.
-#![cfg(all(feature = "cli", unix))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,19 +6,8 @@
     reason = "what cannot go on fails its test"
 )]
 
-mod support;
-#[path = "support/hec.rs"]
-mod hec;
-#[path = "support/logged.rs"]
-mod logged;
-#[path = "support/program.rs"]
-mod program;
-#[path = "support/tls.rs"]
-mod tls;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::LevelFilter;
@@ -28,22 +16,15 @@ use siem_forward::net::{Http, HttpConfig, HttpErrorKind, Stop};
 use siem_forward::siem::Splunk;
 use siem_forward::{Forwarder, receiver::Receiver};
 
-use hec::{Letter, assert_balanced, builder, wait_for_fates};
-use program::{Scene, assert_received, lines};
-use support::{PATIENCE, send, wait_until};
-use tls::{Authority, BOTH, Front, Issued, Kind, Pems, pem, server};
+use crate::apart::ran_apart;
+use crate::hec::{self, Letter, assert_balanced, builder, wait_for_fates};
+use crate::logged;
+use crate::program::{self, Scene, assert_received, lines};
+use crate::support::{PATIENCE, send, wait_until};
+use crate::tls::{Authority, BOTH, Front, Issued, Kind, Pems, pem, server};
 
 /// A key of RSA with 2,048 bits that nothing but these tests trusts: PKCS#1, in hexadecimal.
-const RSA: &str = include_str!("support/rsa_key.hex");
-
-/// One test at a time looks at the log, and finds in it what it did itself.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    logged::collect(LevelFilter::Warn);
-    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    logged::clear();
-    guard
-}
+const RSA: &str = include_str!("../support/rsa_key.hex");
 
 fn times(text: &str) -> usize {
     logged::text().matches(text).count()
@@ -93,7 +74,6 @@ impl World {
 
 #[test]
 fn what_is_wrong_with_a_file_is_found_at_start_and_names_key_and_file() {
-    let _alone = alone();
     let (good, other) = (World::new(), Issued::self_signed("other", &[], Kind::Good));
     let (ca, cert, key) = (good.authority.pem(), std::fs::read_to_string(good.pems.path("client.pem")).unwrap(), {
         std::fs::read_to_string(good.pems.path("client.key")).unwrap()
@@ -146,7 +126,6 @@ fn what_is_wrong_with_a_file_is_found_at_start_and_names_key_and_file() {
 
 #[test]
 fn a_file_that_is_not_there_and_half_a_pair_are_found_at_start() {
-    let _alone = alone();
     for (name, key) in [("ca.pem", "ca"), ("client.pem", "cert"), ("client.key", "key")] {
         let world = World::new();
         std::fs::remove_file(world.pems.path(name)).unwrap();
@@ -167,7 +146,6 @@ fn a_file_that_is_not_there_and_half_a_pair_are_found_at_start() {
 
 #[test]
 fn every_form_of_a_key_is_read() {
-    let _alone = alone();
     let world = World::new();
     let pkcs1: Vec<u8> = RSA.split_whitespace().collect::<String>().as_bytes().chunks(2).map(hex).collect();
     // RFC 5208: a version, the algorithm's name (rsaEncryption), the key.
@@ -203,7 +181,10 @@ fn hex(digits: &[u8]) -> u8 {
 
 #[test]
 fn a_renewal_serves_the_next_connection_and_half_a_renewal_none() {
-    let _alone = alone();
+    if ran_apart() {
+        return;
+    }
+    logged::collect(LevelFilter::Warn);
     let world = World::new();
     world.prepare().unwrap();
     assert_eq!(world.get(), Ok(200));
@@ -240,7 +221,10 @@ fn a_renewal_serves_the_next_connection_and_half_a_renewal_none() {
 
 #[test]
 fn what_is_dangerous_is_warned_of_at_each_start_and_only_there() {
-    let _alone = alone();
+    if ran_apart() {
+        return;
+    }
+    logged::collect(LevelFilter::Warn);
     let mut world = World::new();
     let expired = world.authority.issue("forwarder", &[], Kind::Expired);
     world.pems.write("client.pem", expired.pem());
@@ -274,7 +258,10 @@ fn what_is_dangerous_is_warned_of_at_each_start_and_only_there() {
 
 #[test]
 fn what_is_safe_is_not_warned_of() {
-    let _alone = alone();
+    if ran_apart() {
+        return;
+    }
+    logged::collect(LevelFilter::Warn);
     let world = World::new();
     world.prepare().unwrap();
     assert_eq!(world.get(), Ok(200));
@@ -288,7 +275,6 @@ fn what_is_safe_is_not_warned_of() {
 /// A server that is wrong for hours charges nobody, and once it is right everything arrives.
 #[test]
 fn a_wrong_certificate_is_the_endpoints_fault_and_costs_no_event() {
-    let _alone = alone();
     let (authority, pems, letter, receiver) = (Authority::new("CA"), Pems::new(), Letter::new(), hec::receiver(&[]));
     let good = authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&good, None, BOTH), Some(receiver.address()));
@@ -317,7 +303,6 @@ fn a_wrong_certificate_is_the_endpoints_fault_and_costs_no_event() {
 /// was to go by way of the wrong ones.
 #[test]
 fn no_event_is_given_up_for_a_wrong_certificate_while_others_are_delivered() {
-    let _alone = alone();
     let (authority, pems, letter, receiver) = (Authority::new("CA"), Pems::new(), Letter::new(), hec::receiver(&[]));
     let of = |kind| server(&authority.issue("siem", &["localhost"], kind), None, BOTH);
     let front = Front::new(of(Kind::Good), Some(receiver.address()));
@@ -358,7 +343,6 @@ fn no_event_is_given_up_for_a_wrong_certificate_while_others_are_delivered() {
 
 #[test]
 fn what_is_left_at_the_end_says_in_the_dead_letter_what_was_wrong() {
-    let _alone = alone();
     let (letter, pems) = (Letter::new(), Pems::new());
     let front = Front::new(server(&Issued::self_signed("itself", &["localhost"], Kind::Good), None, BOTH), None);
     let mut http = config();
@@ -378,7 +362,6 @@ fn what_is_left_at_the_end_says_in_the_dead_letter_what_was_wrong() {
 /// The keys of the configuration file, with everything that they can say.
 #[test]
 fn the_program_takes_the_files_from_its_configuration_and_finds_their_mistakes_there() {
-    let _alone = alone();
     let (world, receiver): (World, Receiver) = (World::new(), hec::receiver(&[]));
     let shown = world.authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&shown, Some(&world.authority), BOTH), Some(receiver.address()));
@@ -419,7 +402,6 @@ fn the_program_takes_the_files_from_its_configuration_and_finds_their_mistakes_t
 /// The system's store is what the environment names, and one without a certificate is found at start.
 #[test]
 fn without_a_ca_of_its_own_the_program_trusts_the_systems_store() {
-    let _alone = alone();
     let (authority, pems, receiver) = (Authority::new("CA"), Pems::new(), hec::receiver(&[]));
     let shown = authority.issue("siem", &["localhost"], Kind::Good);
     let front = Front::new(server(&shown, None, BOTH), Some(receiver.address()));

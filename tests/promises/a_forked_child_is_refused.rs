@@ -1,14 +1,13 @@
 //! In a child forked after start an emitter refuses, and a forwarder touches no thread and no file. One test: a fork copies
 //! one thread only, so that none other may run.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
-mod support;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::apart::ran_apart;
+use crate::support::{self, NONE_DEAD, PATIENCE, Received, assert_one_fate_each, dead_letter, scripted};
 use fork::{Fork, fork, waitpid_nohang};
 use rustix::process::{Pid, Signal, kill_process};
 use siem_forward::policy::Overflow;
@@ -16,11 +15,13 @@ use siem_forward::{
     AuditEvent, Cause, DeadLetterConfig, Emitter, EventId, EventType, Forwarder, Ledger, Refused, Report, Severity,
     Verdict,
 };
-use support::{NONE_DEAD, PATIENCE, Received, assert_one_fate_each, dead_letter, scripted};
 
 /// T13: no worker lives in the child, so none may seem to.
 #[test]
 fn a_forked_child_is_refused_and_touches_nothing_of_its_parents() {
+    if ran_apart() {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dead.ndjson");
     let received = Received::default();
