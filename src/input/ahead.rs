@@ -176,7 +176,10 @@ impl Reading {
                 Some(bytes) => bytes,
                 None => self.take.recv().ok()?,
             };
-            bytes.resize(BLOCK_BYTES, 0);
+            if bytes.len() < BLOCK_BYTES {
+                // Zeroed by the system: growing it would write each byte, one by one where nothing is optimized.
+                bytes = vec![0; BLOCK_BYTES];
+            }
             match reader.read(&mut bytes) {
                 Ok(0) => {
                     self.held = Some(bytes);
