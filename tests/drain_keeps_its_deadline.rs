@@ -19,9 +19,9 @@ use support::{
 
 /// Events in the queue. Writing one down takes ten times as long where nothing is optimized, and the promise is made for
 /// what is.
-const QUEUED: usize = if cfg!(debug_assertions) { 5_000 } else { 20_000 };
+const QUEUED: usize = if cfg!(debug_assertions) { 2_000 } else { 20_000 };
 /// A deadline that is soon.
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(200);
 
 /// A forwarder with a dead letter in a directory of its own.
 struct Bench {

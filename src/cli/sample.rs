@@ -173,7 +173,7 @@ mod tests {
         let mut sample = Sample::new(1);
         let (mut types, mut severities, mut unicode, mut smallest, mut largest) =
             (HashSet::new(), HashSet::new(), 0, usize::MAX, 0);
-        for _ in 0..20_000 {
+        for _ in 0..5_000 {
             let (event_type, severity) = sample.next_kind();
             let event = sample.fill(AuditEvent::builder(event_type, severity)).build();
             let mut line = Vec::new();
@@ -186,7 +186,7 @@ mod tests {
             severities.insert(severity);
         }
         assert!(smallest >= 400 && largest <= 1500, "{smallest} to {largest}");
-        assert!(largest > 1000 && unicode > 1000);
+        assert!(largest > 1000 && unicode > 250);
         assert_eq!((types.len(), severities.len()), (EventType::KNOWN.len(), 4));
     }
 }

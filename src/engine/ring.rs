@@ -171,7 +171,7 @@ mod tests {
                 .collect();
             let mut popped = 0;
             // At another moment of their pushing each time.
-            while popped < round % 128 {
+            while popped < round % 32 {
                 popped += ring.pop::<usize>().unwrap_or(0);
             }
             while ring.next_while_closing::<usize>().is_some() {

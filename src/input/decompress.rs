@@ -215,7 +215,7 @@ mod tests {
     }
 
     fn text(number: u32) -> Vec<u8> {
-        (0..200_000u32).flat_map(|at| (at * number).to_le_bytes()).collect()
+        (0..100_000u32).flat_map(|at| (at * number).to_le_bytes()).collect()
     }
 
     #[test]

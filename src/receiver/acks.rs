@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// A channel that nobody has used for so long is forgotten, as Splunk does it.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 /// Indexed and not asked for, in one channel; beyond that the oldest are forgotten, as Splunk does it.
-const UNCLAIMED_MAX: usize = 1_000_000;
+const UNCLAIMED_MAX: usize = if cfg!(test) { 10_000 } else { 1_000_000 };
 
 /// The ids of one request.
 pub(super) type Batch = Box<[u128]>;
