@@ -1,6 +1,6 @@
 //! Nearly all tests of the whole, in one program: it is linked once, and while one waits another runs. A file is a promise.
 //! What replaces the logger, forks, or looks at the process's own threads, memory or processor time begins with
-//! `ran_apart`. Beside this folder are those whose half seconds nobody else may take from them, and those that read the
+//! `ran_apart`. Beside this folder are those that need the machine for themselves, and those that read the
 //! sources alone.
 
 #[path = "../support/apart.rs"]
@@ -32,8 +32,6 @@ mod tls;
 mod support;
 
 mod a_bad_day_blames_nobody;
-#[cfg(target_os = "linux")]
-mod a_black_hole_costs_bounded_memory;
 #[cfg(feature = "cli")]
 mod a_configuration_is_never_too_much;
 mod a_dead_letter_has_one_writer;

@@ -1,5 +1,6 @@
 //! A destination that swallows everything and answers nothing: what is held is bounded, and so is the memory, however
 //! long the service goes on emitting. Alone in its process, whose memory is measured.
+#![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +8,8 @@
     clippy::print_stdout,
     reason = "what cannot go on fails its test, and a measurement prints"
 )]
+
+mod support;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -16,8 +19,7 @@ use siem_forward::net::Compression;
 use siem_forward::siem::Splunk;
 use siem_forward::{DeadLetterConfig, Emitter, EventId, EventType, Severity};
 
-use crate::apart::ran_apart;
-use crate::support::{self, PATIENCE, assert_one_fate_each, dead_letter, until};
+use support::{PATIENCE, assert_one_fate_each, dead_letter, until};
 
 const QUEUE: usize = 20_000;
 const BATCH: usize = 500;
@@ -58,9 +60,6 @@ fn resident() -> u64 {
 /// T11, in a bounded time: as much as fits is held and no more, and ten times as much that is refused leaves no trace.
 #[test]
 fn what_is_held_and_the_memory_for_it_are_bounded() {
-    if ran_apart() {
-        return;
-    }
     // Connections come about in its backlog, what is written there is never read.
     let hole = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", hole.local_addr().unwrap());
