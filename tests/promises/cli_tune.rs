@@ -83,18 +83,18 @@ fn what_is_found_is_measured_told_and_read_back_and_nobody_is_connected_to() {
     let scene = Scene::new(&bystander.url(), "batch_size = 1");
     // Nobody's secret is needed, and it keeps its time.
     let config = scene.path("siem.toml");
-    let mut command = command(&["tune", "--config", config.to_str().unwrap(), "--max-seconds", "6", "--json"]);
+    let mut command = command(&["tune", "--config", config.to_str().unwrap(), "--max-seconds", "12", "--json"]);
     command.args(KEYS.iter().filter(|key| **key != "batch_size").flat_map(|key| ["--keep", *key]));
     command.current_dir(scene.path("")).env_remove(TOKEN_VARIABLE);
     let ran = Running::start(command).end();
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.took < Duration::from_secs(9), "{ran:?}");
+    assert!(ran.took < Duration::from_secs(16), "{ran:?}");
     let report = ran.json();
     assert_eq!(ran.stdout.lines().count(), 1);
     assert_entries(&report);
     assert_eq!((&report["target"], &report["siem_type"]), (&json!("throughput"), &json!("splunk")));
     assert_eq!(report["round_trip_seconds"], 0.02);
-    assert!(report["elapsed_seconds"].as_f64().unwrap() < 7.0, "{report}");
+    assert!(report["elapsed_seconds"].as_f64().unwrap() < 13.0, "{report}");
     let base = &report["tried"][0];
     assert_eq!((&base["base"], &base["batch_size"], &base["senders"]), (&json!(true), &json!(1), &json!(2)));
     let per_second = base["events_per_second"].as_u64().unwrap();
