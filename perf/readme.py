@@ -105,7 +105,7 @@ def delivery(record):
 def down(record):
     away = sorted({row["series"] for row in record.rows} - {"well"})
     for part, what in (("try_send", "what the caller feels while nobody is at the SIEM's port, it never answers, or says 503: `try_send`"),
-                       ("build", "the same: building an event of eleven fields, beyond what the pool holds")):
+                       ("build", "the same: building an event of eleven fields, more of them than the pool has buffers for")):
         well = levels(record, series="well", part=part)
         ratios = [[levels(record, series=series, part=part)[level] / well[level] for series in away] for level in (0.5, 0.999)]
         ends = [(f"{min(one):.2f}", f"{max(one):.2f}") for one in ratios]

@@ -10,12 +10,14 @@ use crate::event::{AuditEvent, Severity};
 use crate::ledger::RefusedReason;
 use crate::policy::{Filter, Overflow, Sampler, Shed};
 
-/// One event in so many of a thread looks for the others. A prime, and more than a fan-out has destinations: all of them have
-/// their turn.
+/// One event in so many of a thread looks for the others; a prime, and more than a fan-out has destinations, whose events count
+/// as several.
 const LOOKS_EVERY: u32 = 37;
-/// Where the lowest limit is no more events than this, every event looks how full the ring is: half of it come unseen from 64
-/// threads.
-const ALWAYS_ASKED_TO: usize = 2 * 64 * LOOKS_EVERY as usize;
+/// So many events of one thread come into a ring without a look at most: in a fan-out of 22; alone 37.
+const UNSEEN_MAX: usize = 197;
+/// Where the lowest limit of a ring is no more events than this, every event looks how full it is: half of it come unseen from 25
+/// threads of such a fan-out, or from 130 that have one destination.
+const ALWAYS_ASKED_TO: usize = 2 * 25 * UNSEEN_MAX;
 
 type EventRing = Ring<ArrayQueue<Option<AuditEvent>>>;
 
@@ -32,7 +34,7 @@ pub(crate) struct Admission {
     /// lowest limit. None where the filter or sampling asks every event.
     asked_from: usize,
     /// Whether there were so many when one of a thread's events looked last. Relaxed everywhere: what comes unseen is less
-    /// than the other half, of up to 135 threads with the default queue.
+    /// than the other half.
     is_asked: AtomicBool,
 }
 
@@ -104,7 +106,8 @@ impl Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::super::timing::{Timings, countdown};
+    use super::super::fanout::DESTINATIONS_MAX;
+    use super::super::timing::{Timings, count_down};
     use super::*;
     use crate::event::EventType;
 
@@ -116,7 +119,7 @@ mod tests {
     /// As a gate asks.
     fn turns_away(event: &AuditEvent, admission: &Admission, ring: &EventRing) -> bool {
         let asked = || admission.turns_away(event, ring).is_some();
-        match countdown() {
+        match count_down() {
             0 => Timings::new().measure(asked),
             left => admission.asks(left) && asked(),
         }
@@ -143,15 +146,32 @@ mod tests {
         }
     }
 
+    /// Reckoned: each event of a fan-out counts down once for each of its rings.
     #[test]
-    fn each_ring_of_a_fan_out_is_watched_however_many_there_are() {
-        for rings in [2, 17, 32] {
-            let all: Vec<_> = (0..rings).map(|_| shedding(10_000)).collect();
-            for event in 0..5_050 {
+    fn no_ring_of_a_fan_out_goes_unseen_for_longer_than_that() {
+        let longest = |rings: usize| {
+            let mut unseen = vec![0; rings];
+            let countdowns = (0..257_u32).rev().cycle().take(257 * rings * 40);
+            let counted = unseen.clone().into_iter().enumerate().cycle().map(|(ring, _)| ring).zip(countdowns);
+            let runs = counted.map(|(ring, countdown)| {
+                unseen[ring] = if countdown.is_multiple_of(LOOKS_EVERY) { 0 } else { unseen[ring] + 1 };
+                unseen[ring] + 1
+            });
+            runs.max().unwrap()
+        };
+        let all: Vec<usize> = (1..=DESTINATIONS_MAX).map(longest).collect();
+        assert_eq!((all[0], all.iter().max()), (37, Some(&UNSEEN_MAX)), "{all:?}");
+    }
+
+    #[test]
+    fn each_ring_of_a_fan_out_keeps_its_limit() {
+        for rings in [2, 22, 32] {
+            let all: Vec<_> = (0..rings).map(|_| shedding(20_000)).collect();
+            for event in 0..10_050 {
                 for (ring_at, (admission, ring)) in all.iter().enumerate() {
                     let event_of = || AuditEvent::builder(EventType::UserLogin, Severity::Low).build();
                     let is_taken = !turns_away(&event_of(), admission, ring);
-                    assert_eq!(is_taken, event < 5_000, "event {event} at ring {ring_at} of {rings}");
+                    assert_eq!(is_taken, event < 10_000, "event {event} at ring {ring_at} of {rings}");
                     if is_taken {
                         ring.try_push(event_of()).unwrap();
                     }

@@ -15,7 +15,7 @@ use super::parcel::{Parcel, undelivered};
 use super::pipeline::Pipeline;
 use crate::batch::{Batch, Mark, Shape};
 use crate::dead_letter::Attempts;
-use crate::event::{AuditEvent, monotonic};
+use crate::event::{AuditEvent, Pool, monotonic};
 use crate::ledger::{FlushCause, Intake};
 use crate::policy::WaitStrategy;
 use crate::siem::{Cause, CauseKind, FormatError, Siem};
@@ -31,6 +31,8 @@ const SLEEP_MIN: Duration = Duration::from_micros(50);
 const SAY_EVERY: Duration = Duration::from_secs(1);
 /// How often it makes buffers ahead while it waits: a pool of 4096 lasts so long at 800,000 events/s.
 const MAKE_AHEAD_EVERY: Duration = Duration::from_millis(5);
+/// The same while nobody takes any.
+const MAKE_AHEAD_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// What one batcher works with; the loop is generic in the destination, this is not.
 #[derive(Debug)]
@@ -297,15 +299,24 @@ impl<S: Siem> Batcher<'_, S> {
     /// Waits until a sender takes a batch, or the stop; `None` after a while. What comes into the ring meanwhile finds buffers,
     /// as long as there is room.
     fn ready<'s>(&self, select: &mut Select<'s>) -> Option<SelectedOperation<'s>> {
-        let gate = &self.seat.gate;
+        let Gate { ring, pool, .. } = &*self.seat.gate;
         let begun = Instant::now();
+        let mut pause = MAKE_AHEAD_EVERY;
         loop {
-            let room = gate.ring.room::<AuditEvent>();
-            match select.select_timeout(if room > 0 { MAKE_AHEAD_EVERY } else { SAY_EVERY }) {
-                Ok(ready) => return Some(ready),
-                Err(_) if room > 0 && begun.elapsed() < SAY_EVERY => gate.pool.make_ahead(room),
-                Err(_) => return None,
+            if ring.room::<AuditEvent>() == 0 {
+                return select.select_timeout(SAY_EVERY).ok();
             }
+            if let Ok(ready) = select.select_timeout(pause) {
+                return Some(ready);
+            }
+            if begun.elapsed() >= SAY_EVERY {
+                return None;
+            }
+            pause = match pool.make_ahead(ring.room::<AuditEvent>()) {
+                Pool::AHEAD_MAX => Duration::ZERO,
+                0 => (pause * 2).clamp(MAKE_AHEAD_EVERY, MAKE_AHEAD_PAUSE_MAX),
+                _ => MAKE_AHEAD_EVERY,
+            };
         }
     }
 
@@ -380,6 +391,7 @@ impl BatcherSeat {
             self.accepted.fetch_add(events.len() as u64, Ordering::Relaxed);
             self.pipeline.bury_events(&events, &attempts);
             for event in events {
+                // Nobody builds events any more.
                 self.gate.recycle(event, true);
             }
         }

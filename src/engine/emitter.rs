@@ -14,7 +14,7 @@ use super::admission::Admission;
 use super::pipeline::Pipeline;
 use super::refused::Refused;
 use super::ring::Ring;
-use super::timing::{Timings, countdown};
+use super::timing::{Timings, count_down};
 #[cfg(all(feature = "cli", feature = "kafka"))]
 use crate::event::TextBuffer;
 use crate::event::{AuditEvent, EventBuilder, EventType, ForkGuard, Pool, Severity, Timestamp, now};
@@ -58,8 +58,8 @@ impl Gate {
     #[inline]
     pub(super) fn push(&self, event: AuditEvent) -> Result<(), Refused> {
         let usual = event.text.capacity() <= Pool::BUFFER_BYTES && event.text.len() <= self.event_bytes_max;
-        let countdown = countdown();
-        // That of a worker stays 0.
+        let countdown = count_down();
+        // That of a worker stays 0, so that its events are looked at more closely.
         if countdown == 0 || !usual || self.started_in.has_forked() {
             return self.push_seldom(event);
         }

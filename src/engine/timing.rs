@@ -20,9 +20,10 @@ thread_local! {
     static UNMEASURED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// How many events of this thread, with this one, are only pushed before one is measured; 0 for that one.
+/// Counts an event of this thread, and says how many, with this one, are only pushed before one is measured; 0 for that one.
+/// Where the less severe are refused early, the number also says which event looks how full the ring is.
 #[inline]
-pub(super) fn countdown() -> u32 {
+pub(super) fn count_down() -> u32 {
     let left = UNMEASURED.get();
     UNMEASURED.set(left.saturating_sub(1));
     left
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn the_first_event_of_a_thread_is_measured_and_one_in_257_after_it() {
         let timings = Timings::new();
-        let emit = || if countdown() > 0 { 0 } else { timings.measure(|| 1) };
+        let emit = || if count_down() > 0 { 0 } else { timings.measure(|| 1) };
         let measured =
             std::thread::scope(|scope| scope.spawn(|| (0..1_000).map(|_| emit()).collect::<Vec<_>>()).join());
         let measured: Vec<usize> =

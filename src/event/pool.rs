@@ -21,6 +21,8 @@ impl Pool {
     pub(crate) const BUFFER_BYTES: usize = 1024;
     /// How many it keeps at hand besides.
     pub(crate) const WARM: usize = 64;
+    /// How many are made ahead at once: some 200 µs of work.
+    pub(crate) const AHEAD_MAX: usize = 512;
 
     pub(crate) fn filled(buffers: usize) -> Self {
         let pool = Self { warm: ArrayQueue::new(Self::WARM), rest: ArrayQueue::new(buffers.max(1)) };
@@ -84,12 +86,16 @@ impl Pool {
     }
 
     /// Fills the pool up where none of its buffers come back, since the events in them wait: a caller who finds none makes
-    /// one, and that costs page faults. On the batcher's time, and for no more events than the ring has `room` for.
-    pub(crate) fn make_ahead(&self, room: usize) {
+    /// one, and that costs page faults. On the batcher's time, for no more events than the ring has `room` for, and a part at
+    /// a time. Returns how many were made; [`Pool::AHEAD_MAX`] where that may not be all.
+    pub(crate) fn make_ahead(&self, room: usize) -> usize {
         let wanted = self.rest.capacity().min(room);
-        if self.rest.len() * 4 <= wanted * 3 {
-            while self.rest.len() < wanted && self.rest.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok() {}
+        let there = self.rest.len();
+        if there * 4 > wanted * 3 {
+            return 0;
         }
+        let missing = wanted.saturating_sub(there).min(Self::AHEAD_MAX);
+        (0..missing).take_while(|_| self.rest.push(TextBuffer::at_hand(Self::BUFFER_BYTES)).is_ok()).count()
     }
 
     fn len(&self) -> usize {
@@ -157,13 +163,14 @@ mod tests {
     fn buffers_are_made_ahead_once_a_quarter_is_gone() {
         let pool = Pool::filled(8);
         let _waiting: Vec<_> = (0..2).map(|_| pool.take()).collect();
-        pool.make_ahead(20);
-        assert_eq!(pool.len(), 8);
+        assert_eq!((pool.make_ahead(20), pool.len()), (2, 8));
         let _one = pool.take();
-        pool.make_ahead(20);
-        assert_eq!(pool.len(), 7, "one is soon back");
+        assert_eq!((pool.make_ahead(20), pool.len()), (0, 7), "one is soon back");
         let _more: Vec<_> = (0..7).map(|_| pool.take()).collect();
-        pool.make_ahead(3);
-        assert_eq!(pool.len(), 3, "no more come before something leaves");
+        assert_eq!((pool.make_ahead(3), pool.len()), (3, 3), "no more come before something leaves");
+        let many = Pool::filled(2 * Pool::AHEAD_MAX);
+        let _waiting: Vec<_> = (0..2 * Pool::AHEAD_MAX).map(|_| many.take()).collect();
+        let made = [0; 3].map(|_| many.make_ahead(usize::MAX));
+        assert_eq!(made, [Pool::AHEAD_MAX, Pool::AHEAD_MAX, 0]);
     }
 }

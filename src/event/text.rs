@@ -48,8 +48,8 @@ impl TextBuffer {
         buffer
     }
 
-    /// Asks for all of its cache lines at once. They come from the core of whoever filled it, and whoever reads record by record
-    /// waits for one after the other.
+    /// Touches each of its whole pieces of 64 bytes, so that the cache lines are asked for together. They come from the core of
+    /// whoever filled it, and whoever reads record by record waits for one after the other.
     #[inline]
     pub(crate) fn fetch(&self) {
         let (lines, _) = self.0.as_chunks::<64>();

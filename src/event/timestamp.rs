@@ -60,10 +60,10 @@ impl Timestamp {
     /// Writes seconds since 1970 with six decimals, never with an exponent: what Splunk reads as `time`.
     #[inline]
     pub(crate) fn write_epoch_seconds(self, out: &mut Vec<u8>) {
-        if self.0 < 0 {
+        let micros = self.0.unsigned_abs() / 1000;
+        if self.0 < 0 && micros > 0 {
             out.push(b'-');
         }
-        let micros = self.0.unsigned_abs() / 1000;
         out.extend_from_slice(itoa::Buffer::new().format(micros / 1_000_000).as_bytes());
         let mut text = *b".000000";
         put(&mut text, 1, 6, u32::try_from(micros % 1_000_000).unwrap_or(0));
@@ -238,6 +238,7 @@ mod tests {
         assert_eq!(epoch_seconds(1_763_958_400_999_000_000), "1763958400.999000");
         assert_eq!(epoch_seconds(4_102_444_800_000_000_000), "4102444800.000000");
         assert_eq!(epoch_seconds(-1_500_000_000), "-1.500000");
+        assert_eq!(epoch_seconds(-1), "0.000000");
     }
 
     #[test]

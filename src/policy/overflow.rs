@@ -29,7 +29,7 @@ pub enum Overflow {
 /// are taken until it is full. The same parts of `queue_bytes_max` hold for events above 1 KB.
 ///
 /// The ring is looked at without a lock: threads that emit at the same moment can pass a limit by one event each; where more
-/// than a hundred do, by 37.
+/// than 130 threads fill a large ring at the same moment, or more than 25 those of a fan-out, by up to 197 each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Shed {

@@ -138,7 +138,8 @@ impl Running {
     }
 }
 
-/// The process. A test that fails leaves nothing running behind it.
+/// The process, killed when it is dropped unless it has ended and was waited for: a test that fails leaves nothing running
+/// behind it.
 struct Alive(Child);
 
 impl Drop for Alive {

@@ -10,7 +10,7 @@ pub(super) struct Destinations {
     /// all, so that its buffers come back to it.
     pub(super) home: usize,
     /// Whether the policy of any lets its caller wait for room.
-    pub(super) blocks: bool,
+    pub(super) any_blocks: bool,
 }
 
 impl Destinations {

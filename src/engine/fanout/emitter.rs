@@ -44,7 +44,7 @@ impl FanoutEmitter {
 
     #[cold]
     fn turned_away(&self, event: AuditEvent, refused: Reasons) -> Result<(), NotTaken> {
-        if !self.to.blocks && !refused.places.is_empty() {
+        if !self.to.any_blocks && !refused.places.is_empty() {
             return Err(NotTaken { to: Arc::clone(&self.to), refused, event }.counted());
         }
         // Asked for only where somebody waits.

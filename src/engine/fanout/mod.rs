@@ -99,10 +99,10 @@ impl Fanout {
     /// An emitter, bound to one of the rings of each destination in turn.
     pub fn emitter(&self) -> FanoutEmitter {
         let emitters: Box<[_]> = self.forwarders.iter().map(Forwarder::emitter).collect();
-        let blocks = emitters.iter().any(|emitter| emitter.gate.block.is_some());
+        let any_blocks = emitters.iter().any(|emitter| emitter.gate.block.is_some());
         let is_home = |forwarder: &Forwarder| forwarder.config.enabled && forwarder.config.filter.takes_all();
         let home = self.forwarders.iter().rposition(is_home).unwrap_or(self.forwarders.len().saturating_sub(1));
-        FanoutEmitter { to: Arc::new(Destinations { emitters, home, blocks }) }
+        FanoutEmitter { to: Arc::new(Destinations { emitters, home, any_blocks }) }
     }
 
     /// Each for itself, in the order in which they were given: metrics, health and configuration are theirs.
