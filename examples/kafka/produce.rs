@@ -4,20 +4,25 @@
 //! cargo run --release --features kafka --example kafka_produce -- 127.0.0.1:9092 audit 1000000
 //! ```
 //!
-//! It says how many the brokers have reported, how fast, and what that cost this process.
+//! It says how many the brokers have reported, how fast, and what that cost this process. A last argument, `none`, is for records
+//! that are not compressed.
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use siem_forward::siem::Kafka;
+use siem_forward::siem::{Kafka, KafkaCompression};
 use siem_forward::{EventType, Forwarder, Severity};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (broker, topic) = (arguments.next().ok_or("a broker")?, arguments.next().ok_or("a topic")?);
     let events: u32 = arguments.next().unwrap_or_else(|| "1000000".to_owned()).parse()?;
-    let kafka = Kafka::new([broker], topic)?.key("user_id")?;
+    let compression = match arguments.next().as_deref() {
+        Some("none") => KafkaCompression::None,
+        _ => KafkaCompression::default(),
+    };
+    let kafka = Kafka::new(broker.split(','), topic)?.key("user_id")?.compression(compression);
     let forwarder = Forwarder::builder(kafka).batch_size(1_000).max_queue_size(100_000).start()?;
     let emitter = forwarder.emitter();
     let padding = "x".repeat(300);

@@ -3,8 +3,9 @@
 //! SIGHUP is what a terminal that is closed sends; whoever is to outlive it has it ignored (`nohup`), and it stays so.
 //! SIGPIPE is ignored by every Rust program: a reader that goes away is an error of that write, not the end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -13,7 +14,14 @@ use super::failure::Failure;
 
 /// How many have come.
 #[derive(Debug, Clone)]
-pub(crate) struct Ended(Arc<AtomicUsize>);
+pub(crate) struct Ended(Arc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    times: AtomicUsize,
+    /// When the first came.
+    asked: OnceLock<Instant>,
+}
 
 impl Ended {
     /// Begins to count, on a thread of its own.
@@ -29,7 +37,8 @@ impl Ended {
         let count = Arc::clone(&ended.0);
         let watch = move || {
             for _ in signals.forever() {
-                count.fetch_add(1, Ordering::Relaxed);
+                count.asked.get_or_init(Instant::now);
+                count.times.fetch_add(1, Ordering::Relaxed);
             }
         };
         std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(Failure::Thread)?;
@@ -41,13 +50,19 @@ impl Ended {
         self.times() >= 1
     }
 
+    /// Since when that is asked.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn asked_at(&self) -> Option<Instant> {
+        self.0.asked.get().copied()
+    }
+
     /// Whether to end now.
     pub(crate) fn is_urged(&self) -> bool {
         self.times() >= 2
     }
 
     fn times(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.times.load(Ordering::Relaxed)
     }
 }
 

@@ -24,7 +24,7 @@ mod tape;
 mod walk;
 
 #[cfg(feature = "kafka")]
-pub(crate) use kafka::{Consumed, Figures, Group, GroupError, KafkaInput, Place, RecordReader, Tracker};
+pub(crate) use kafka::{Consumed, Figures, Group, GroupError, KafkaInput, Leaving, Place, RecordReader, Tracker};
 pub use map::{InputMap, InvalidInputMap};
 pub use ndjson::Unreadable;
 pub use reader::{InputError, Reader};

@@ -13,7 +13,7 @@ use crate::worker::{GROUP, end, receiver, scene, start, values, wait_for};
 
 const ALL: usize = PARTITIONS.unsigned_abs() as usize;
 
-fn scrape(address: SocketAddr) -> Scrape {
+pub(crate) fn scrape(address: SocketAddr) -> Scrape {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

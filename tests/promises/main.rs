@@ -140,6 +140,8 @@ mod kafka_metrics;
 mod instructions_are_compared;
 #[cfg(feature = "kafka")]
 mod kafka_produce;
+#[cfg(all(feature = "cli", feature = "kafka"))]
+mod kafka_worker_ends;
 mod metrics_in_a_registry;
 #[cfg(all(feature = "cli", unix))]
 mod metrics_of_the_wire;

@@ -26,7 +26,7 @@ use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::PipelineConfig;
 use crate::engine::{Fanout, Forwarder, Report, Witness};
-use crate::input::{Figures, Group, GroupError, Tracker};
+use crate::input::{Figures, Group, GroupError, Leaving, Tracker};
 use figures::FiguresCollector;
 use reading::{Reading, ReadingError};
 
@@ -34,6 +34,11 @@ use reading::{Reading, ReadingError};
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// How often the rest is looked at: signals, figures, whether anything was lost.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// What the last commit and leaving the group have at least, where the drain has left them less. With the drain's own time it
+/// lies below what systemd is told.
+const LEAVE_TIME_MIN: Duration = Duration::from_secs(3);
+/// The same once a second signal has come: a group that answers does so within this.
+const LEAVE_TIME_URGED: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -64,8 +69,9 @@ time, on as many machines: they share the partitions. A record is one event, in 
 a dead letter, to [input] rejected).
 
 An offset is committed once every record up to it is delivered, in the dead letter on the disk, or
-refused for good. SIGTERM and SIGINT deliver what was read, commit, and leave; a second signal does
-not wait. What is not committed then is read again by the next worker, under the same ids.
+refused for good. SIGTERM and SIGINT deliver what was read, commit, and leave, within
+drain_timeout_seconds and 3 more; a second signal does not wait. What is not committed then is read
+again by the next worker, under the same ids.
 
 Exit codes: 0 ended as asked; 1 something is in the dead letter, lost or unreadable, or the group
 refuses us; 2 bad usage or configuration.";
@@ -107,13 +113,12 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
         exporter.serve(&fanout, Some(Box::new(FiguresCollector::new(&figures))))?;
     }
     let group_name = input.group.clone().unwrap_or_else(|| format!("siem-forward-{name}"));
-    let group = Group::join(&input, &group_name, &tracker, &figures)?;
+    let group = Group::join(&input, &group_name, &tracker, &figures, hurry(&ended, drain_timeout))?;
     let mut reading = Reading::new(forwarder, &tracker, config.input.map, rejected);
     tell(&format!("reading {} as a member of the group {group_name}", input.topics.join(", ")));
     let mut worker = Worker {
         fanout: &fanout,
         forwarder,
-        group: &group,
         figures: &figures,
         ended: &ended,
         service: Service::ready(&fanout),
@@ -121,8 +126,8 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
         seen: Seen::default(),
         partitions: 0,
     };
-    let end = worker.read(&mut reading);
-    let report = worker.drain(drain_timeout, &end);
+    let end = worker.read(&group, &mut reading);
+    let report = worker.drain(group.end(), drain_timeout, &end);
     let outcome = Outcome { name, end, report, reading: &reading, figures: &figures };
     tell(&outcome.sentence());
     if arguments.json {
@@ -142,11 +147,17 @@ fn pipeline(pipelines: Vec<PipelineConfig>, asked: Option<&str>) -> Result<Pipel
     }
 }
 
+/// Whether there is no time left for partitions that are taken away while we read: it was asked for twice to end, or once
+/// so long ago.
+fn hurry(ended: &Ended, drain_timeout: Duration) -> Box<dyn Fn() -> bool + Send + Sync> {
+    let ended = ended.clone();
+    Box::new(move || ended.is_urged() || ended.asked_at().is_some_and(|asked| asked.elapsed() >= drain_timeout))
+}
+
 struct Worker<'a> {
     fanout: &'a Fanout,
     /// The only one of it.
     forwarder: &'a Forwarder,
-    group: &'a Group,
     figures: &'a Figures,
     ended: &'a Ended,
     service: Service,
@@ -158,15 +169,21 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     /// Reads until somebody asks for the end, or it cannot go on.
-    fn read(&mut self, reading: &mut Reading<'_>) -> End {
+    fn read(&mut self, group: &Group, reading: &mut Reading<'_>) -> End {
         let (mut looked, mut committed) = (Instant::now(), Instant::now());
+        let mut records: u32 = 0;
         loop {
-            match reading.step(self.group) {
-                Ok(()) => {}
+            match reading.step(group) {
+                Ok(true) => records = records.wrapping_add(1),
+                Ok(false) => records = 0,
                 Err(ReadingError::Group(GroupError::Refused(words))) => {
                     return End::Failed(format!("the group refuses us: {words}"));
                 }
                 Err(error) => return End::Failed(error.to_string()),
+            }
+            // A look at the clock for each record would cost as much as to commit it.
+            if !records.is_multiple_of(64) {
+                continue;
             }
             let now = Instant::now();
             if now.duration_since(looked) < LOOK_EVERY {
@@ -181,7 +198,7 @@ impl Worker<'_> {
             }
             if now.duration_since(committed) >= COMMIT_EVERY {
                 committed = now;
-                self.group.commit();
+                group.commit();
             }
             self.look(reading, None);
         }
@@ -195,6 +212,10 @@ impl Worker<'_> {
         self.seen.set(reading.bytes(), reading.events(), reading.unreadable());
         self.service.tick(self.fanout, draining);
         self.pulse.tick(self.fanout, &self.seen);
+        self.complain();
+    }
+
+    fn complain(&self) {
         if let Some(words) = self.figures.take_complaint() {
             self.forwarder
                 .pipeline
@@ -216,31 +237,40 @@ impl Worker<'_> {
         })
     }
 
-    /// Delivers what was read, commits that, and lets go of the rest. The group is polled all the while, so that nobody takes
-    /// us for dead before.
-    fn drain(&mut self, timeout: Duration, end: &End) -> Report {
+    /// Delivers what was read, commits that, and lets go of the rest: within the drain's own time and a little more, and
+    /// at once where somebody asks a second time.
+    fn drain(&mut self, leaving: Leaving, timeout: Duration, end: &End) -> Report {
         if matches!(end, End::Asked) {
             tell("ending: what was read is delivered and committed; a second signal leaves it to others");
         }
-        self.group.pause();
-        let deadline = Instant::now() + timeout;
+        // Asked while a partition was given up, some of the time has passed.
+        let deadline = self.ended.asked_at().unwrap_or_else(Instant::now) + timeout;
         let forwarder = self.forwarder;
         let report = thread::scope(|scope| {
-            let drain = scope.spawn(|| forwarder.drain(timeout));
+            let left = deadline.saturating_duration_since(Instant::now());
+            let drain = scope.spawn(move || forwarder.drain(left));
             while !drain.is_finished() {
                 if self.ended.is_urged() {
                     forwarder.abort();
                 }
-                // Nothing is taken any more: a record that comes all the same is not committed, and read again.
-                if self.group.poll(LOOK_EVERY / 5, |_| ()).is_err() {
-                    thread::sleep(LOOK_EVERY / 5);
-                }
+                thread::sleep(LOOK_EVERY / 5);
                 let left = deadline.saturating_duration_since(Instant::now());
                 self.service.tick(self.fanout, Some(left));
             }
             drain.join().unwrap_or_else(|_| forwarder.abort())
         });
-        self.group.commit_and_wait();
+        let drained = Instant::now();
+        let (until, mut urged) = (deadline.max(drained + LEAVE_TIME_MIN), None);
+        let has_left = leaving.leave(|| {
+            let now = Instant::now();
+            self.service.tick(self.fanout, Some(until.saturating_duration_since(now)));
+            let urged = self.ended.is_urged().then(|| *urged.get_or_insert(now));
+            now < urged.map_or(until, |urged| until.min(urged + LEAVE_TIME_URGED))
+        });
+        self.complain();
+        if !has_left {
+            tell("warning: the group was not left, since no broker answers: what is not committed is delivered again");
+        }
         report
     }
 }

@@ -94,8 +94,8 @@ impl<'a> Reading<'a> {
         self.unreadable
     }
 
-    /// Hands over what waits, as far as there is room, and reads one more record.
-    pub(super) fn step(&mut self, group: &Group) -> Result<(), ReadingError> {
+    /// Hands over what waits, as far as there is room, and reads one more record; whether that came and was taken.
+    pub(super) fn step(&mut self, group: &Group) -> Result<bool, ReadingError> {
         while let Some((place, read)) = self.waiting.pop_front() {
             if let Some(back) = self.hand_over(place, read)? {
                 self.waiting.push_front((place, back));
@@ -112,7 +112,7 @@ impl<'a> Reading<'a> {
             self.is_paused = is_full;
         }
         let read = group.poll(if is_full { POLL_PAUSED } else { POLL }, |consumed| self.read(consumed))?;
-        let Some((place, read)) = read else { return Ok(()) };
+        let Some((place, read)) = read else { return Ok(false) };
         if is_full {
             // Of a partition that came meanwhile, and has not been paused with the others.
             self.is_paused = false;
@@ -120,7 +120,7 @@ impl<'a> Reading<'a> {
         } else if let Some(back) = self.hand_over(place, read)? {
             self.waiting.push_back((place, back));
         }
-        Ok(())
+        Ok(self.waiting.is_empty())
     }
 
     fn read(&mut self, consumed: Consumed<'_>) -> Option<(Place, Read)> {

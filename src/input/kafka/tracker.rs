@@ -6,9 +6,11 @@
 //! even after it came back, changes nothing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use parking_lot::{Condvar, Mutex};
 
 use super::watermark::Watermark;
@@ -16,6 +18,9 @@ use crate::dead_letter::Attempts;
 use crate::engine::{Keeper, Witness};
 use crate::event::EventId;
 use crate::siem::CauseKind;
+
+/// Whoever waits looks this often whether it still may.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,7 +57,8 @@ struct State {
     recent: u64,
     assignments: HashMap<u64, Assignment>,
     numbers: HashMap<Partition, u64>,
-    open: HashMap<EventId, Open>,
+    /// By id. Each record comes here twice, and its producer chose the id: a fast hash, with a seed of this process.
+    open: HashMap<u128, Open, RandomState>,
 }
 
 /// A partition that is ours.
@@ -110,9 +116,9 @@ impl Tracker {
         let Some(assignment) = state.assignments.get_mut(&place.assignment) else { return false };
         assignment.watermark.take(place.offset);
         let Some(id) = id else { return true };
-        match state.open.get_mut(&id) {
-            Some(open) => open.more.push(place),
-            None => drop(state.open.insert(id, Open { first: place, more: Vec::new(), fates: 0 })),
+        match state.open.entry(id.as_u128()) {
+            Entry::Occupied(mut known) => known.get_mut().more.push(place),
+            Entry::Vacant(new) => drop(new.insert(Open { first: place, more: Vec::new(), fates: 0 })),
         }
         true
     }
@@ -123,10 +129,12 @@ impl Tracker {
         if let Some(assignment) = state.assignments.get_mut(&place.assignment) {
             assignment.watermark.take_back(place.offset);
         }
-        if state.open.get_mut(&id).is_some_and(|open| open.more.pop().is_none()) {
-            state.open.remove(&id);
-        } else {
-            state.close_if_complete(id);
+        let Entry::Occupied(mut open) = state.open.entry(id.as_u128()) else { return };
+        if open.get_mut().more.pop().is_none() {
+            open.remove();
+        } else if open.get().is_complete() {
+            let open = open.remove();
+            state.close(open);
         }
     }
 
@@ -162,8 +170,8 @@ impl Tracker {
         }
     }
 
-    /// Waits until nothing of these partitions is open, at most so long; whether that came.
-    pub(crate) fn wait(&self, partitions: &[Partition], timeout: Duration) -> bool {
+    /// Waits until nothing of these partitions is open, at most so long, and only while it may; whether that came.
+    pub(crate) fn wait(&self, partitions: &[Partition], timeout: Duration, may_wait: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let mut state = self.state.lock();
         loop {
@@ -171,18 +179,22 @@ impl Tracker {
             if !partitions.iter().any(is_open) {
                 return true;
             }
-            if self.closed.wait_until(&mut state, deadline).timed_out() {
+            let now = Instant::now();
+            if now >= deadline || !may_wait() {
                 return false;
             }
+            self.closed.wait_until(&mut state, deadline.min(now + LOOK));
         }
     }
 
     fn tell(&self, ids: &[EventId]) {
         let state = &mut *self.state.lock();
         for id in ids {
-            if let Some(open) = state.open.get_mut(id) {
-                open.fates += 1;
-                state.close_if_complete(*id);
+            let Entry::Occupied(mut open) = state.open.entry(id.as_u128()) else { continue };
+            open.get_mut().fates += 1;
+            if open.get().is_complete() {
+                let open = open.remove();
+                state.close(open);
             }
         }
         self.closed.notify_all();
@@ -218,16 +230,19 @@ impl State {
         }
     }
 
-    /// Settles the records of this id, once each has a fate.
-    fn close_if_complete(&mut self, id: EventId) {
-        if self.open.get(&id).is_some_and(|open| open.fates > open.more.len())
-            && let Some(Open { first, more, .. }) = self.open.remove(&id)
-        {
-            self.settle(first);
-            for place in more {
-                self.settle(place);
-            }
+    /// Settles the records of an id.
+    fn close(&mut self, open: Open) {
+        self.settle(open.first);
+        for place in open.more {
+            self.settle(place);
         }
+    }
+}
+
+impl Open {
+    /// Whether each of its records has a fate.
+    fn is_complete(&self) -> bool {
+        self.fates > self.more.len()
     }
 }
 
@@ -247,117 +262,5 @@ impl Witness for Tracker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::siem::Cause;
-
-    fn partition(number: i32) -> Partition {
-        Partition { topic: "audit".into(), number }
-    }
-
-    fn id(number: u128) -> EventId {
-        EventId::from_u128(number)
-    }
-
-    /// One with partition 0, of which these offsets are under way under these ids.
-    fn tracker_of(records: &[(i64, u128)]) -> Tracker {
-        let tracker = Tracker::default();
-        tracker.assign(partition(0));
-        for (offset, number) in records {
-            begin(&tracker, *offset, *number);
-        }
-        tracker
-    }
-
-    fn begin(tracker: &Tracker, offset: i64, number: u128) -> Place {
-        let place = tracker.locate("audit", 0, offset).unwrap();
-        assert!(tracker.begin(place, Some(id(number))));
-        place
-    }
-
-    fn position(tracker: &Tracker) -> Option<i64> {
-        tracker.due().into_iter().find(|(of, _)| *of == partition(0)).map(|(_, position)| position)
-    }
-
-    #[test]
-    fn a_position_is_due_until_it_is_committed_and_again_when_it_has_moved() {
-        let tracker = tracker_of(&[(5, 1), (6, 2), (7, 3)]);
-        tracker.delivered(&[id(2)]);
-        assert_eq!((tracker.due(), tracker.due()), (vec![(partition(0), 5)], vec![(partition(0), 5)]));
-        tracker.committed(&tracker.due());
-        tracker.delivered(&[id(3), id(99)]);
-        assert_eq!(tracker.due(), []);
-        tracker.buried(&[id(1)]);
-        assert_eq!(tracker.due(), [(partition(0), 8)]);
-        assert!(tracker.wait(&[partition(0)], Duration::ZERO));
-    }
-
-    /// Which copy was delivered nobody knows: were the first called settled, the second could be lost.
-    #[test]
-    fn copies_of_an_event_are_settled_together() {
-        let tracker = tracker_of(&[(0, 1), (1, 2), (2, 1), (3, 1)]);
-        tracker.delivered(&[id(2), id(1)]);
-        tracker.buried(&[id(1)]);
-        assert_eq!(position(&tracker), Some(0));
-        tracker.delivered(&[id(1)]);
-        assert_eq!(position(&tracker), Some(4));
-    }
-
-    #[test]
-    fn what_was_not_taken_after_all_is_read_again() {
-        let tracker = tracker_of(&[(0, 1), (1, 1)]);
-        let place = begin(&tracker, 2, 1);
-        tracker.take_back(place, id(1));
-        assert!(tracker.begin(place, Some(id(2))));
-        tracker.take_back(place, id(2));
-        tracker.delivered(&[id(1), id(1), id(2)]);
-        assert_eq!(position(&tracker), Some(2));
-    }
-
-    #[test]
-    fn a_record_that_is_no_event_is_settled_by_itself() {
-        let tracker = tracker_of(&[]);
-        let place = tracker.locate("audit", 0, 4).unwrap();
-        assert!(tracker.begin(place, None));
-        assert_eq!(position(&tracker), Some(4));
-        tracker.settle(place);
-        assert_eq!(position(&tracker), Some(5));
-    }
-
-    #[test]
-    fn a_fate_that_comes_after_its_partition_was_given_up_settles_nothing() {
-        let tracker = tracker_of(&[(0, 1), (1, 2)]);
-        let waiting = tracker.locate("audit", 0, 2).unwrap();
-        tracker.revoke(&partition(0));
-        assert_eq!((tracker.due().len(), tracker.locate("audit", 0, 3)), (0, None));
-        tracker.assign(partition(0));
-        assert!(!tracker.begin(waiting, Some(id(3))), "it will be read again, in its order");
-        begin(&tracker, 0, 1);
-        tracker.delivered(&[id(1)]);
-        // One fate for two records, of which one is of an older assignment: the other waits for its own.
-        assert_eq!(position(&tracker), Some(0));
-        tracker.delivered(&[id(1), id(2)]);
-        assert_eq!(position(&tracker), Some(1));
-    }
-
-    #[test]
-    fn a_topic_that_was_made_anew_is_followed_from_its_own_first_record() {
-        let tracker = tracker_of(&[(7, 1), (8, 2)]);
-        begin(&tracker, 0, 3);
-        begin(&tracker, 1, 4);
-        tracker.delivered(&[id(1), id(2), id(4)]);
-        assert_eq!(position(&tracker), Some(0));
-        tracker.delivered(&[id(3)]);
-        assert_eq!(position(&tracker), Some(2));
-    }
-
-    #[test]
-    fn what_nobody_refused_stays_in_its_topic() {
-        let tracker = tracker_of(&[(0, 1)]);
-        let failed = |kind| tracker.failed(&[id(1)], &Attempts::none(Cause::new(kind)));
-        assert_eq!(failed(CauseKind::Undelivered), Keeper::Origin);
-        assert_eq!(failed(CauseKind::Http(400)), Keeper::DeadLetter);
-        assert_eq!(position(&tracker), Some(0), "not before it stands there");
-        assert!(!tracker.wait(&[partition(0)], Duration::from_millis(1)));
-    }
-}
+#[path = "tracker_tests.rs"]
+mod tests;

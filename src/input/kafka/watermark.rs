@@ -37,9 +37,10 @@ impl Watermark {
 
     /// The record at this offset has its fate. One that is not open changes nothing.
     pub(super) fn settle(&mut self, offset: i64) {
-        if let Ok(place) = self.taken.binary_search_by_key(&offset, |taken| taken.offset)
-            && let Some(taken) = self.taken.get_mut(place)
-        {
+        // Most come in the order of reading.
+        let is_oldest = self.taken.front().is_some_and(|oldest| oldest.offset == offset);
+        let place = if is_oldest { Ok(0) } else { self.taken.binary_search_by_key(&offset, |taken| taken.offset) };
+        if let Some(taken) = place.ok().and_then(|place| self.taken.get_mut(place)) {
             taken.has_fate = true;
         }
         while self.taken.front().is_some_and(|first| first.has_fate) {

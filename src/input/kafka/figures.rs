@@ -1,0 +1,108 @@
+//! What is known of the membership: written by whoever polls and commits, read by whoever shows it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rdkafka::Statistics;
+use rdkafka::error::KafkaError;
+
+use super::Partition;
+
+/// What is known of the membership, for metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    commits: AtomicU64,
+    commits_failed: AtomicU64,
+    assignments: AtomicU64,
+    revocations: AtomicU64,
+    partitions: Mutex<BTreeMap<Partition, PartitionFigures>>,
+    /// The last thing that went wrong with the brokers.
+    complaint: Mutex<Option<String>>,
+}
+
+/// The same of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PartitionFigures {
+    /// Records in the partition that the group has not committed; `None` until it is known.
+    pub(crate) lag: Option<u64>,
+    /// Where reading would begin again; `None` before the first commit of ours.
+    pub(crate) committed: Option<i64>,
+}
+
+impl Figures {
+    /// How often it was committed, and how often that failed.
+    pub(crate) fn commits(&self) -> (u64, u64) {
+        // Relaxed, all of this: figures for people.
+        (self.commits.load(Ordering::Relaxed), self.commits_failed.load(Ordering::Relaxed))
+    }
+
+    /// How often partitions came and went.
+    pub(crate) fn rebalances(&self) -> (u64, u64) {
+        (self.assignments.load(Ordering::Relaxed), self.revocations.load(Ordering::Relaxed))
+    }
+
+    /// The partitions that are ours.
+    pub(crate) fn partitions(&self) -> BTreeMap<Partition, PartitionFigures> {
+        self.partitions.lock().clone()
+    }
+
+    /// The last thing that went wrong, told once.
+    pub(crate) fn take_complaint(&self) -> Option<String> {
+        self.complaint.lock().take()
+    }
+
+    pub(super) fn complain(&self, words: String) {
+        *self.complaint.lock() = Some(words);
+    }
+
+    pub(super) fn assigned(&self, partitions: &[Partition]) {
+        self.assignments.fetch_add(partitions.len() as u64, Ordering::Relaxed);
+        self.partitions
+            .lock()
+            .extend(partitions.iter().map(|partition| (partition.clone(), PartitionFigures::default())));
+    }
+
+    /// These are to be given up.
+    pub(super) fn revoked(&self, partitions: &[Partition]) {
+        self.revocations.fetch_add(partitions.len() as u64, Ordering::Relaxed);
+    }
+
+    /// These are somebody else's from now on.
+    pub(super) fn given_up(&self, partitions: &[Partition]) {
+        let known = &mut *self.partitions.lock();
+        for partition in partitions {
+            known.remove(partition);
+        }
+    }
+
+    pub(super) fn committed(&self, positions: &[(Partition, i64)]) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        let known = &mut *self.partitions.lock();
+        for (partition, position) in positions {
+            if let Some(figures) = known.get_mut(partition) {
+                figures.committed = Some(*position);
+            }
+        }
+    }
+
+    /// How far behind the group is, as librdkafka tells it.
+    pub(super) fn told(&self, statistics: &Statistics) {
+        let partitions = &mut *self.partitions.lock();
+        for (name, topic) in &statistics.topics {
+            for (number, known) in &topic.partitions {
+                let partition = Partition { topic: name.as_str().into(), number: *number };
+                if let Some(figures) = partitions.get_mut(&partition) {
+                    let committed = figures.committed.unwrap_or(known.committed_offset);
+                    let lag = known.hi_offset.checked_sub(committed.max(known.lo_offset));
+                    figures.lag = lag.filter(|_| known.hi_offset >= 0).and_then(|lag| u64::try_from(lag).ok());
+                }
+            }
+        }
+    }
+
+    pub(super) fn commit_failed(&self, error: &KafkaError) {
+        self.commits_failed.fetch_add(1, Ordering::Relaxed);
+        self.complain(format!("a commit failed: {error}"));
+    }
+}

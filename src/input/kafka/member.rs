@@ -1,0 +1,171 @@
+//! What librdkafka calls where partitions come and go, and the commits that this takes.
+//!
+//! A partition that goes is waited for within a deadline, committed, and let go; the others are read on. That happens on the
+//! thread that polls; the commit itself is made by another one, so that brokers that do not answer hold up the first for a
+//! while and no longer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use rdkafka::Statistics;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{Figures, Partition, Tracker};
+
+/// How long the brokers' answer to the commit of a partition that goes is waited for. librdkafka itself may keep it for a
+/// session, until somebody coordinates the group again.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// How long a commit is tried again while the group settles who reads what. Some groups settle only once we have given up what
+/// we commit here, so that more would be in vain.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// Whoever waits looks this often whether it still may.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// What the committing thread is asked for.
+pub(super) enum Asked {
+    /// All that is due.
+    Commit,
+    /// The same, and word of it once that is answered.
+    CommitAndTell(Sender<()>),
+    /// To poll from now on, and to leave once the member is told to.
+    End,
+}
+
+/// Says whether there is no time to wait for anything.
+pub(crate) type Hurry = dyn Fn() -> bool + Send + Sync;
+
+/// A member of the group, as librdkafka knows it.
+pub(super) struct Member {
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) figures: Arc<Figures>,
+    pub(super) revoke_timeout: Duration,
+    pub(super) hurry: Box<Hurry>,
+    /// To the committing thread, for as long as it does nothing else.
+    pub(super) committer: Sender<Asked>,
+    /// Told to leave: what has no fate by now gets none here any more.
+    pub(super) is_leaving: AtomicBool,
+}
+
+impl Member {
+    /// Commits what is due, and waits for the answer.
+    pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
+        self.commit_positions(consumer, &self.tracker.due());
+    }
+
+    fn commit_positions(&self, consumer: &BaseConsumer<Self>, due: &[(Partition, i64)]) {
+        if due.is_empty() {
+            return;
+        }
+        let mut positions = TopicPartitionList::with_capacity(due.len());
+        for (Partition { topic, number }, position) in due {
+            let added = positions.add_partition_offset(topic, *number, Offset::Offset(*position));
+            debug_assert!(added.is_ok());
+        }
+        match self.commit_once_settled(consumer, &positions) {
+            Ok(()) => {
+                self.tracker.committed(due);
+                self.figures.committed(due);
+            }
+            // It stays due, and is committed again.
+            Err(error) => self.figures.commit_failed(&error),
+        }
+    }
+
+    /// While its members have not agreed on who reads what, a group takes no commit: that is a matter of moments.
+    fn commit_once_settled(&self, consumer: &BaseConsumer<Self>, positions: &TopicPartitionList) -> KafkaResult<()> {
+        let deadline = Instant::now() + SETTLE_MAX;
+        loop {
+            let answer = consumer.commit(positions, CommitMode::Sync);
+            let is_unsettled = matches!(answer, Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::RebalanceInProgress)));
+            if !is_unsettled || Instant::now() >= deadline || (self.hurry)() {
+                return answer;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits for what is open of these partitions, and commits them: on the committing thread, behind whatever it commits
+    /// now, since an older commit must not undo theirs. What is due of the others goes along: as soon as these are given up the
+    /// group takes no commit for a while.
+    fn finish(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
+        let may_wait = || !self.is_in_a_hurry();
+        self.tracker.wait(partitions, self.revoke_timeout, may_wait);
+        let (done, answered) = bounded(1);
+        if self.committer.send(Asked::CommitAndTell(done)).is_err() {
+            // We are that thread.
+            return self.commit(consumer);
+        }
+        let deadline = Instant::now() + ANSWER_MAX;
+        while answered.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            if Instant::now() >= deadline || self.is_in_a_hurry() {
+                return self.figures.complain("no answer to the commit of a partition that was taken away".to_owned());
+            }
+        }
+    }
+
+    fn is_in_a_hurry(&self) -> bool {
+        self.is_leaving() || (self.hurry)()
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        // Relaxed, as is the store: whoever waits looks again.
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Member {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log::debug!(target: "librdkafka", "{facility}: {message}");
+    }
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        self.figures.complain(reason.to_owned());
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.figures.told(&statistics);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(assigned) => {
+                let partitions = partitions(assigned);
+                self.figures.assigned(&partitions);
+                for partition in partitions {
+                    self.tracker.assign(partition);
+                }
+            }
+            Rebalance::Revoke(revoked) => {
+                let partitions = partitions(revoked);
+                self.figures.revoked(&partitions);
+                // One that was lost is somebody else's already, whose commits ours would undo.
+                if !consumer.assignment_lost() {
+                    self.finish(consumer, &partitions);
+                }
+                for partition in &partitions {
+                    self.tracker.revoke(partition);
+                }
+                self.figures.given_up(&partitions);
+            }
+            Rebalance::Error(error) => self.figures.complain(error.to_string()),
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+    let elements = list.elements();
+    elements.iter().map(|of| Partition { topic: of.topic().into(), number: of.partition() }).collect()
+}
