@@ -152,8 +152,7 @@ mod tests {
         let longest = |rings: usize| {
             let mut unseen = vec![0; rings];
             let countdowns = (0..257_u32).rev().cycle().take(257 * rings * 40);
-            let counted = unseen.clone().into_iter().enumerate().cycle().map(|(ring, _)| ring).zip(countdowns);
-            let runs = counted.map(|(ring, countdown)| {
+            let runs = (0..rings).cycle().zip(countdowns).map(|(ring, countdown)| {
                 unseen[ring] = if countdown.is_multiple_of(LOOKS_EVERY) { 0 } else { unseen[ring] + 1 };
                 unseen[ring] + 1
             });

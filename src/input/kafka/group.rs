@@ -17,7 +17,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::member::{ANSWER_MAX, Asked, Hurry, LOOK, Member};
+use super::member::{ANSWER_MAX, Asked, Hurry, Member};
+use super::tracker::LOOK;
 use super::{Figures, KafkaInput, Tracker};
 
 /// How often librdkafka tells how far the group is behind.

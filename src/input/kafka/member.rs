@@ -17,6 +17,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::tracker::LOOK;
 use super::{Figures, Partition, Tracker};
 
 /// How long the brokers' answer to the commit of a partition that goes is waited for. librdkafka itself may keep it for a
@@ -25,8 +26,6 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a commit is tried again while the group settles who reads what. Some groups settle only once we have given up what
 /// we commit here, so that more would be in vain.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
-/// Whoever waits looks this often whether it still may.
-pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// What the committing thread is asked for.
 pub(super) enum Asked {

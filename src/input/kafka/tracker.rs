@@ -20,7 +20,7 @@ use crate::event::EventId;
 use crate::siem::CauseKind;
 
 /// Whoever waits looks this often whether it still may.
-const LOOK: Duration = Duration::from_millis(20);
+pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
