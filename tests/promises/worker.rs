@@ -223,7 +223,7 @@ fn a_siem_that_is_down_pauses_the_partitions_and_moves_none() {
 #[test]
 fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins() {
     const EVENTS: u32 = 2_000;
-    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&["503"]));
+    let (brokers, receiver) = (Brokers::at_a_distance(&["audit"]), receiver(&["503"]));
     write(&brokers.addresses(), "audit", values(0..EVENTS));
     let keys = "max_queue_size = 100\nbatch_size = 50\nbreaker.recovery_timeout_seconds = 0.1";
     let scenes = [0, 1].map(|_| scene(&brokers.addresses(), &receiver, keys, "revoke_timeout_seconds = 1"));
@@ -232,7 +232,7 @@ fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins() {
     let second = start(&scenes[1]);
     let begun = Instant::now();
     while !second.stderr().contains("partitions: 2") {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{} {}", first.stderr(), second.stderr());
+        assert!(begun.elapsed() < PATIENCE, "{} {}", first.stderr(), second.stderr());
         thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(committed(&brokers.addresses(), GROUP, "audit"), 0, "nothing has a fate");
@@ -330,7 +330,7 @@ fn one_fault(case: &menu::Case) {
 
 #[test]
 fn workers_share_the_partitions_and_what_moves_is_not_lost() {
-    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    let (brokers, receiver) = (Brokers::at_a_distance(&["audit"]), receiver(&[]));
     write(&brokers.addresses(), "audit", values(0..2_000));
     let scenes = [0, 1].map(|_| scene(&brokers.addresses(), &receiver, "", ""));
     let first = start(&scenes[0]);

@@ -60,6 +60,15 @@ impl Brokers {
         brokers
     }
 
+    /// At a distance, for members that join. Of a group's members its leader asks for the partitions before it says who reads what,
+    /// and so is the last one to say that it is ready. Were it the first, as on a busy machine without a distance, then these
+    /// brokers would take the group for settled, unlike real ones, and would turn away the others.
+    pub fn at_a_distance(topics: &[&str]) -> Self {
+        let brokers = Self::with(topics);
+        brokers.0.broker_round_trip_time(-1, Duration::from_millis(200)).unwrap();
+        brokers
+    }
+
     pub fn addresses(&self) -> String {
         self.0.bootstrap_servers()
     }

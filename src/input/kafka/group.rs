@@ -12,11 +12,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::joining::{Joining, LOGGED};
 use super::member::{ANSWER_MAX, Asked, Hurry, Member};
 use super::tracker::LOOK;
 use super::{Figures, KafkaInput, Tracker};
@@ -100,7 +102,9 @@ impl Group {
             .set("queued.max.messages.kbytes", FETCHED_KBYTES_MAX)
             .set("fetch.max.bytes", ANSWER_BYTES_MAX)
             .set("fetch.message.max.bytes", PARTITION_BYTES_MAX)
-            .set("statistics.interval.ms", STATISTICS_MS);
+            .set("statistics.interval.ms", STATISTICS_MS)
+            .set("debug", LOGGED)
+            .set_log_level(RDKafkaLogLevel::Debug);
         if let Some(instance_id) = &input.instance_id {
             config.set("group.instance.id", instance_id);
         }
@@ -110,6 +114,7 @@ impl Group {
             figures: Arc::clone(figures),
             revoke_timeout: input.revoke_timeout,
             hurry,
+            joining: Joining::default(),
             committer: committer.clone(),
             is_leaving: AtomicBool::new(false),
         };

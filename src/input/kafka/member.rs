@@ -17,14 +17,15 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::joining::Joining;
 use super::tracker::LOOK;
 use super::{Figures, Partition, Tracker};
 
 /// How long the brokers' answer to the commit of a partition that goes is waited for. librdkafka itself may keep it for a
 /// session, until somebody coordinates the group again.
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// How long a commit is tried again while the group settles who reads what. Some groups settle only once we have given up what
-/// we commit here, so that more would be in vain.
+/// How long a commit waits, and is tried again, while the group settles who reads what. Some groups settle only once we have given
+/// up what we commit here, so that more would be in vain.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// What the committing thread is asked for.
@@ -46,6 +47,7 @@ pub(super) struct Member {
     pub(super) figures: Arc<Figures>,
     pub(super) revoke_timeout: Duration,
     pub(super) hurry: Box<Hurry>,
+    pub(super) joining: Joining,
     /// To the committing thread, for as long as it does nothing else.
     pub(super) committer: Sender<Asked>,
     /// Told to leave: what has no fate by now gets none here any more.
@@ -68,21 +70,28 @@ impl Member {
             debug_assert!(added.is_ok());
         }
         match self.commit_once_settled(consumer, &positions) {
-            Ok(()) => {
+            Some(Ok(())) => {
                 self.tracker.committed(due);
                 self.figures.committed(due);
             }
             // It stays due, and is committed again.
-            Err(error) => self.figures.commit_failed(&error),
+            Some(Err(error)) => self.figures.commit_failed(&error),
+            None => log::debug!("no commit while the group is being joined"),
         }
     }
 
-    /// While its members have not agreed on who reads what, a group takes no commit: that is a matter of moments.
-    fn commit_once_settled(&self, consumer: &BaseConsumer<Self>, positions: &TopicPartitionList) -> KafkaResult<()> {
+    /// While its members have not agreed on who reads what, a group takes no commit: that is a matter of moments. `None` where it
+    /// was not asked, since it settles for longer.
+    fn commit_once_settled(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        positions: &TopicPartitionList,
+    ) -> Option<KafkaResult<()>> {
         let deadline = Instant::now() + SETTLE_MAX;
         loop {
-            let answer = consumer.commit(positions, CommitMode::Sync);
-            let is_unsettled = matches!(answer, Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::RebalanceInProgress)));
+            let answer = (!self.joining.is_under_way()).then(|| consumer.commit(positions, CommitMode::Sync));
+            let is_unsettled =
+                matches!(answer, None | Some(Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::RebalanceInProgress))));
             if !is_unsettled || Instant::now() >= deadline || (self.hurry)() {
                 return answer;
             }
@@ -125,6 +134,7 @@ impl Member {
 
 impl ClientContext for Member {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.joining.read(facility, message);
         log::debug!(target: "librdkafka", "{facility}: {message}");
     }
 

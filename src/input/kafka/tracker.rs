@@ -66,9 +66,9 @@ struct State {
 struct Assignment {
     partition: Partition,
     watermark: Watermark,
-    /// Behind the last that was read.
+    /// Behind the last that was read; 0 before the first.
     read_to: i64,
-    /// What was committed last.
+    /// Where the group stands: what was committed last, or where it let us begin.
     committed: Option<i64>,
 }
 
@@ -99,9 +99,11 @@ impl Tracker {
     pub(crate) fn locate(&self, topic: &str, number: i32, offset: i64) -> Option<Place> {
         let state = &mut *self.state.lock();
         let mut assignment = state.find(topic, number)?;
-        let read_to = state.assignments.get(&assignment)?.read_to;
-        if offset < read_to {
-            // The topic was made anew: what was read of the old one is none of this one's.
+        let known = state.assignments.get_mut(&assignment)?;
+        if known.read_to == 0 {
+            known.committed = Some(offset);
+        } else if offset < known.read_to {
+            // The topic was made anew: what was read of the old one is none of this one's, nor what was committed.
             assignment = state.assign(Partition { topic: topic.into(), number });
         }
         state.assignments.get_mut(&assignment)?.read_to = offset.saturating_add(1);
