@@ -81,9 +81,10 @@ fn suspicious(word: u64) -> u64 {
     (control | equal(quote) | equal(backslash)) & HIGHS
 }
 
+/// Whether no JSON text holds this byte as it is: a quote, a backslash, a control character.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "a branch would keep the compiler from looking at many bytes at once")]
-fn needs_escape(byte: u8) -> bool {
+pub(crate) fn needs_escape(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 

@@ -16,10 +16,12 @@ mod reader;
 mod records;
 mod records_pointer;
 mod rejected;
+mod scan;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod skeleton;
 mod source;
+mod stream;
 mod tape;
 mod walk;
 

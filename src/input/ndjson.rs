@@ -6,6 +6,7 @@ use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape, fill_tape_padded};
 use super::InputMap;
 use super::exact::exact_tape;
 use super::map::Memory;
+use super::scan::{Refused, Scan, ScanMemory};
 use super::tape::{Item, Kind};
 use super::walk::Walk;
 use crate::event::{AuditEvent, EventSeed, TextBuffer};
@@ -68,6 +69,7 @@ pub(super) struct Parser {
     tape: Tape<'static>,
     /// A copy of the line: parsing overwrites it, and a rejection shows the original.
     scratch: Vec<u8>,
+    scan: ScanMemory,
     /// Where the fields of an event come from; a line is of our own layout without it.
     map: Option<InputMap>,
     /// The map's.
@@ -77,7 +79,14 @@ pub(super) struct Parser {
 impl Parser {
     pub(super) fn new() -> Self {
         let buffers = Buffers::with_max_depth(1024, DEPTH_MAX);
-        Self { buffers, tape: Tape::null(), scratch: Vec::new(), map: None, memory: Memory::default() }
+        Self {
+            buffers,
+            tape: Tape::null(),
+            scratch: Vec::new(),
+            scan: ScanMemory::default(),
+            map: None,
+            memory: Memory::default(),
+        }
     }
 
     pub(super) fn set_map(&mut self, map: InputMap) {
@@ -95,6 +104,30 @@ impl Parser {
 
     /// Parses a line into an event that owns this buffer, which is lost where there is none.
     pub(super) fn parse(&mut self, line: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+        if self.map.is_some() {
+            return self.parse_any(line, buffer);
+        }
+        self.scan(line, buffer).or_else(|_| {
+            // The one that it had is lost.
+            let buffer = TextBuffer::with_capacity(line.len());
+            self.parse_any(line, buffer)
+        })
+    }
+
+    /// An event of our own layout, straight from a line as nearly all are.
+    fn scan(&mut self, line: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Refused> {
+        let text = std::str::from_utf8(line).map_err(|_| Refused)?;
+        let mut scan = Scan::new(text, &mut self.scan);
+        if scan.peek() != b'{' {
+            return Err(Refused);
+        }
+        let event = EventSeed { buffer }.deserialize(&mut scan)?;
+        scan.finish()?;
+        Ok(event)
+    }
+
+    /// An event of any line.
+    fn parse_any(&mut self, line: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
         self.scratch.clear();
         self.scratch.extend_from_slice(line);
         self.scratch.resize(line.len() + INPUT_PADDING, b' ');
