@@ -59,7 +59,8 @@ impl Choice {
         let mut parts = parts.iter().map(|pointer| record.get(pointer));
         // Without the first, the others are the same in many records.
         let first = parts.next().flatten()?;
-        let mut hashed = String::new();
+        // An id and a few words, as a rule.
+        let mut hashed = String::with_capacity(128);
         for part in std::iter::once(Some(first)).chain(parts) {
             // Its length keeps two values apart from others whose texts only add up to the same.
             match part.and_then(text_of) {

@@ -103,38 +103,60 @@ struct Search<'r, 'm, N> {
 impl<N: Item> Search<'_, '_, N> {
     /// Looks at all of the value that begins at this node, below so many objects and arrays; notes what the branch and
     /// those below it are looking for. Answers the node behind it.
+    #[inline]
     fn value(&mut self, start: usize, depth: usize, branch: Option<&Branch>) -> Result<usize, Box<Reason>> {
         if let Some(place) = branch.and_then(|branch| self.at.get_mut(branch.slot?)) {
             *place = u32::try_from(start).unwrap_or(NOWHERE);
         }
-        let is_borne = || if depth < DETAILS_DEPTH_MAX { Ok(()) } else { Err(Box::new(too_deep())) };
-        let mut next = start + 1;
+        // Most values hold no others.
         match self.record.get(start).map(Item::kind) {
-            Some(Kind::Object { len, .. }) => {
-                is_borne()?;
-                let (begin, mut many) = (self.keys.begin(), HashSet::new());
-                for _ in 0..len {
-                    let Some(Kind::Text(key)) = self.record.get(next).map(Item::kind) else {
-                        return Err(Box::new(Reason::custom("a key is no text")));
-                    };
-                    let its = fingerprint(key);
-                    if !self.keys.insert(begin, &mut many, (its, key, next), self.record) {
-                        return Err(Box::new(repeated(key)));
-                    }
-                    next = self.value(next + 1, depth + 1, branch.and_then(|branch| branch.of_key(its, key)))?;
-                }
-                self.keys.end(begin);
+            Some(Kind::Object { len, .. }) => self.members((start + 1, len), depth, branch),
+            Some(Kind::Array { len, .. }) => self.elements((start + 1, len), depth, branch),
+            _ => Ok(start + 1),
+        }
+    }
+
+    /// Of an object, so many from this node on.
+    fn members(
+        &mut self,
+        (mut next, len): (usize, usize),
+        depth: usize,
+        branch: Option<&Branch>,
+    ) -> Result<usize, Box<Reason>> {
+        is_borne(depth)?;
+        let (begin, mut many) = (self.keys.begin(), HashSet::new());
+        for _ in 0..len {
+            let Some(Kind::Text(key)) = self.record.get(next).map(Item::kind) else {
+                return Err(Box::new(Reason::custom("a key is no text")));
+            };
+            let its = fingerprint(key);
+            if !self.keys.insert(begin, &mut many, (its, key, next), self.record) {
+                return Err(Box::new(repeated(key)));
             }
-            Some(Kind::Array { len, .. }) => {
-                is_borne()?;
-                for index in 0..len {
-                    next = self.value(next, depth + 1, branch.and_then(|branch| branch.of_index(index)))?;
-                }
-            }
-            _ => {}
+            next = self.value(next + 1, depth + 1, branch.and_then(|branch| branch.of_key(its, key)))?;
+        }
+        self.keys.end(begin);
+        Ok(next)
+    }
+
+    /// Of an array, so many from this node on.
+    fn elements(
+        &mut self,
+        (mut next, len): (usize, usize),
+        depth: usize,
+        branch: Option<&Branch>,
+    ) -> Result<usize, Box<Reason>> {
+        is_borne(depth)?;
+        for index in 0..len {
+            next = self.value(next, depth + 1, branch.and_then(|branch| branch.of_index(index)))?;
         }
         Ok(next)
     }
+}
+
+#[inline]
+fn is_borne(depth: usize) -> Result<(), Box<Reason>> {
+    if depth < DETAILS_DEPTH_MAX { Ok(()) } else { Err(Box::new(too_deep())) }
 }
 
 /// A record, and where in it the places of a map are.
