@@ -24,6 +24,15 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && (one.len() < 8 || one == other)
 }
 
+pub(super) const BUCKETS: usize = 64;
+
+/// A number below [`BUCKETS`] of a fingerprint: what looks there first needs no loop, whose end a processor cannot foresee.
+#[inline]
+pub(super) fn bucket(fingerprint: u64) -> usize {
+    // The highest bits of a product depend on all of its bits: Fibonacci hashing, by the golden ratio.
+    (fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BUCKETS.trailing_zeros())) as usize
+}
+
 /// The keys of the object that is being looked at, behind those of the objects around it. Memory that is kept from
 /// record to record.
 #[derive(Debug, Default)]
@@ -33,43 +42,59 @@ pub(super) struct Keys {
     nodes: Vec<usize>,
 }
 
+/// An object that is open.
+#[derive(Debug)]
+pub(super) struct Open<'r> {
+    /// Where its keys stand.
+    begin: usize,
+    /// A bit for each bucket that one of them is in.
+    buckets: u64,
+    /// All of them, once they are many.
+    many: Option<HashSet<&'r str>>,
+}
+
 impl Keys {
     pub(super) fn clear(&mut self) {
-        self.end(0);
+        self.truncate(0);
     }
 
-    /// An object begins: where its keys will stand.
-    pub(super) fn begin(&self) -> usize {
-        self.nodes.len()
+    /// An object begins.
+    #[inline]
+    pub(super) fn begin<'r>(&self) -> Open<'r> {
+        Open { begin: self.nodes.len(), buckets: 0, many: None }
     }
 
     /// It ends.
-    pub(super) fn end(&mut self, begin: usize) {
-        self.fingerprints.truncate(begin);
-        self.nodes.truncate(begin);
+    #[inline]
+    pub(super) fn end(&mut self, object: &Open<'_>) {
+        self.truncate(object.begin);
     }
 
-    /// Notes the key at this node, of the object that began there, with its fingerprint; false where the object has it
-    /// already. `many` is that object's, for when it has many.
+    fn truncate(&mut self, len: usize) {
+        self.fingerprints.truncate(len);
+        self.nodes.truncate(len);
+    }
+
+    /// Notes the key at this node, with its fingerprint; false where the object has it already.
     #[inline]
     pub(super) fn insert<'r, N: Item>(
         &mut self,
-        begin: usize,
-        many: &mut HashSet<&'r str>,
+        object: &mut Open<'r>,
         (its, key, node): (u64, &'r str, usize),
         record: &'r [N],
     ) -> bool {
-        let before = self.fingerprints.get(begin..).unwrap_or_default();
+        let bit = 1 << bucket(its);
+        let is_alone = object.buckets & bit == 0;
+        object.buckets |= bit;
+        let before = self.fingerprints.get(object.begin..).unwrap_or_default();
         if before.len() < PAIRWISE_MAX {
-            let is_new = !before.contains(&its) || !self.texts(begin, record).any(|text| text == key);
+            let is_new =
+                is_alone || !before.contains(&its) || !self.texts(object.begin, record).any(|text| text == key);
             self.fingerprints.push(its);
             self.nodes.push(node);
             return is_new;
         }
-        if many.is_empty() {
-            many.extend(self.texts(begin, record));
-        }
-        many.insert(key)
+        object.many.get_or_insert_with(|| self.texts(object.begin, record).collect()).insert(key)
     }
 
     fn texts<'r, N: Item>(&self, begin: usize, record: &'r [N]) -> impl Iterator<Item = &'r str> {

@@ -1,10 +1,8 @@
 //! All places that a map looks at, found in a record in one pass.
 
-use std::collections::HashSet;
-
 use ::serde::de::Error;
 
-use super::keys::{Keys, fingerprint, is_same};
+use super::keys::{BUCKETS, Keys, bucket, fingerprint, is_same};
 use super::pointer::Pointer;
 use crate::event::{DETAILS_DEPTH_MAX, repeated, too_deep};
 use crate::input::tape::{Item, Kind};
@@ -28,8 +26,8 @@ struct Branch {
     /// The number of the pointers that end here.
     slot: Option<usize>,
     branches: Vec<Self>,
-    /// Of the branches' tokens.
-    fingerprints: Vec<u64>,
+    /// By the buckets of their fingerprints, these and where the branches are; empty without branches.
+    buckets: Vec<Vec<(u64, usize)>>,
 }
 
 impl Places {
@@ -39,7 +37,11 @@ impl Places {
         for token in pointer.tokens() {
             let known = branch.branches.iter().position(|known| known.token == *token);
             let place = known.unwrap_or_else(|| {
-                branch.fingerprints.push(fingerprint(token));
+                let its = fingerprint(token);
+                branch.buckets.resize(BUCKETS, Vec::new());
+                if let Some(known) = branch.buckets.get_mut(bucket(its)) {
+                    known.push((its, branch.branches.len()));
+                }
                 branch.branches.push(Branch { token: token.clone(), index: index_of(token), ..Branch::default() });
                 branch.branches.len() - 1
             });
@@ -76,8 +78,8 @@ fn index_of(token: &str) -> Option<usize> {
 impl Branch {
     #[inline]
     fn of_key(&self, fingerprint: u64, key: &str) -> Option<&Self> {
-        let mut likely = self.fingerprints.iter().zip(&self.branches).filter(|(its, _)| **its == fingerprint);
-        likely.find(|(_, branch)| is_same(&branch.token, key)).map(|(_, branch)| branch)
+        let mut likely = self.buckets.get(bucket(fingerprint))?.iter().filter(|(its, _)| *its == fingerprint);
+        likely.find_map(|(_, at)| self.branches.get(*at).filter(|branch| is_same(&branch.token, key)))
     }
 
     fn of_index(&self, index: usize) -> Option<&Self> {
@@ -124,18 +126,18 @@ impl<N: Item> Search<'_, '_, N> {
         branch: Option<&Branch>,
     ) -> Result<usize, Box<Reason>> {
         is_borne(depth)?;
-        let (begin, mut many) = (self.keys.begin(), HashSet::new());
+        let mut object = self.keys.begin();
         for _ in 0..len {
             let Some(Kind::Text(key)) = self.record.get(next).map(Item::kind) else {
                 return Err(Box::new(Reason::custom("a key is no text")));
             };
             let its = fingerprint(key);
-            if !self.keys.insert(begin, &mut many, (its, key, next), self.record) {
+            if !self.keys.insert(&mut object, (its, key, next), self.record) {
                 return Err(Box::new(repeated(key)));
             }
             next = self.value(next + 1, depth + 1, branch.and_then(|branch| branch.of_key(its, key)))?;
         }
-        self.keys.end(begin);
+        self.keys.end(&object);
         Ok(next)
     }
 
