@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::meanings::Meanings;
 use super::places::Found;
 use super::pointer::Pointer;
 use super::time::TimeFormat;
 use super::value::text_of;
 use crate::event::{EventId, Timestamp};
-use crate::input::tape::{Item, Kind};
+use crate::input::tape::Item;
 
 /// One way to come by a value; of several the first that gives one counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(super) enum Choice {
     /// This.
     Constant(Box<str>),
     /// What the value that stands there means.
-    Table { from: Vec<Pointer>, values: Vec<(Box<str>, Box<str>)>, default: Option<Box<str>> },
+    Table { from: Vec<Pointer>, values: Meanings, default: Option<Box<str>> },
     /// The time that stands there.
     Time { from: Vec<Pointer>, format: TimeFormat },
     /// One id of several values.
@@ -31,7 +32,7 @@ impl Choice {
             Self::Pointer(pointer) => text_of(record.get(pointer)?),
             Self::Constant(text) => Some(Cow::Borrowed(text)),
             Self::Table { from, values, default } => {
-                let meant = record.first(from).and_then(|(_, nodes)| meaning(values, nodes));
+                let meant = record.first(from).and_then(|(_, nodes)| values.of(nodes));
                 meant.or(default.as_deref()).map(Cow::Borrowed)
             }
             Self::Time { .. } | Self::Hash(_) => None,
@@ -87,27 +88,5 @@ impl Choice {
             Self::Constant(_) => &mut [],
             Self::Table { from, .. } | Self::Time { from, .. } | Self::Hash(from) => from,
         }
-    }
-}
-
-/// What a value means by the table; of an array the first element that means something.
-fn meaning<'p, N: Item>(values: &'p [(Box<str>, Box<str>)], nodes: &[N]) -> Option<&'p str> {
-    if let Kind::Array { len, .. } = nodes.first()?.kind() {
-        let mut rest = nodes.get(1..)?;
-        for _ in 0..len {
-            let element = rest.first()?;
-            let is_nested = matches!(element.kind(), Kind::Array { .. } | Kind::Object { .. });
-            if let Some(meaning) = (!is_nested).then(|| meaning(values, rest)).flatten() {
-                return Some(meaning);
-            }
-            rest = rest.get(element.size()..)?;
-        }
-        return None;
-    }
-    let by_text = |text: &str| values.iter().find(|(value, _)| **value == *text).map(|(_, meaning)| &**meaning);
-    match nodes.first()?.kind() {
-        Kind::Signed(value) => by_text(itoa::Buffer::new().format(value)),
-        Kind::Unsigned(value) => by_text(itoa::Buffer::new().format(value)),
-        _ => by_text(&text_of(nodes)?),
     }
 }

@@ -8,6 +8,7 @@
 mod choice;
 mod compact;
 mod keys;
+mod meanings;
 mod places;
 mod pointer;
 mod read;

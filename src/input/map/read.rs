@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::choice::Choice;
+use super::meanings::Meanings;
 use super::places::Places;
 use super::pointer::Pointer;
 use super::time::TimeFormat;
@@ -121,7 +122,7 @@ fn of_table(mut table: Table<'_>, purpose: Purpose, problems: &mut Problems) -> 
             let format = table.take_choice("format", &TimeFormat::CHOICES, problems);
             Some(Choice::Time { from: from?, format: format.unwrap_or(TimeFormat::Rfc3339) })
         } else if table.has("values") {
-            let values = meanings(&mut table, purpose, problems);
+            let values = Meanings::new(meanings(&mut table, purpose, problems));
             let default = table.take_given("default").and_then(|given| word(&given, purpose, problems));
             Some(Choice::Table { from: from?, values, default })
         } else {

@@ -6,7 +6,7 @@ use super::compact::write_value;
 use crate::event::write_float;
 use crate::input::tape::{Item, Kind};
 
-/// The text of a value, an object or array as compact JSON; `None` of null, .
+/// The text of a value, an object or array as compact JSON; `None` of null.
 pub(super) fn text_of<N: Item>(nodes: &[N]) -> Option<Cow<'_, str>> {
     Some(match nodes.first()?.kind() {
         Kind::Text(text) | Kind::Written(text) => Cow::Borrowed(text),
