@@ -246,6 +246,35 @@ mod tests {
         }
     }
 
+    /// What came of a line: the event's own layout, or why there is none.
+    fn outcome(event: Result<AuditEvent, Unreadable>) -> String {
+        match event {
+            Ok(event) => {
+                let mut text = Vec::new();
+                crate::format::json::write(&event, &mut text);
+                String::from_utf8(text).unwrap()
+            }
+            Err(reason) => reason.to_string(),
+        }
+    }
+
+    proptest! {
+        /// Beyond where an event is told from none: the same event, to the last digit.
+        #[test]
+        fn a_line_that_is_scanned_is_the_event_that_parsing_it_gives(
+            number in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+            text in r#"([a-z "]|\\[nt"\\/]|\\u00[0-9a-f]{2}|\\ud83d\\ude00|\\ud83d|\u{e9}){0,40}"#,
+        ) {
+            // The same each time: an event without one would have a new one.
+            let id = r#""id":"01980000-0000-7000-8000-000000000001""#;
+            let line = format!(r#"{{{HEAD},{id},"user_id":"{text}","n":{number},"details":{{"l":[{number},"{text}"],"t":"{text}"}}}}"#);
+            let mut parser = Parser::new();
+            let scanned = outcome(parser.parse(line.as_bytes(), TextBuffer::with_capacity(64)));
+            let parsed = outcome(parser.parse_any(line.as_bytes(), TextBuffer::with_capacity(64)));
+            prop_assert_eq!(scanned, parsed, "{}", line);
+        }
+    }
+
     #[test]
     fn deep_lines_are_an_error_and_not_a_crash() {
         for depth in [60, 100, 200, 2000, 200_000] {

@@ -76,7 +76,7 @@ fn what_is_in_flight_on_a_partition_that_moves_is_finished_and_committed_before_
     assert_eq!(held.committed(), 0, "nothing has a fate");
     assert!(!second.stderr().contains("partitions: "), "{}", second.stderr());
     // As long as not all members have said that they know who reads what, brokers answer so.
-    let unsettled = [Response::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 3];
+    let unsettled = [Response::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; 2];
     held.brokers.0.request_errors(RDKafkaApiKey::OffsetCommit, &unsettled);
     held.receiver.set_faults(Vec::new());
     second.wait_for("partitions: 2");

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,7 +19,7 @@ use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::joining::{Joining, LOGGED};
-use super::member::{ANSWER_MAX, Asked, Hurry, Member};
+use super::member::{ANSWER_MAX, Asked, Hurry, Member, SETTLE_MAX};
 use super::tracker::LOOK;
 use super::{Figures, KafkaInput, Tracker};
 
@@ -219,13 +219,22 @@ fn commit_and_leave(consumer: Arc<BaseConsumer<Member>>, asked: Receiver<Asked>)
     drop(asked);
     pause(&consumer);
     while !member.is_leaving() {
-        // Nothing is taken any more: a record that comes all the same is not committed, and read again.
-        if let Some(Err(error)) = consumer.poll(LOOK) {
-            log::debug!("polled at the end: {error}");
-            thread::sleep(LOOK);
-        }
+        poll(&consumer);
+    }
+    // What is said of the join comes by polling.
+    let deadline = Instant::now() + SETTLE_MAX;
+    while member.joining.is_under_way() && Instant::now() < deadline && !(member.hurry)() {
+        poll(&consumer);
     }
     member.commit(&consumer);
+}
+
+/// Takes nothing any more: a record that comes all the same is not committed, and read again.
+fn poll(consumer: &BaseConsumer<Member>) {
+    if let Some(Err(error)) = consumer.poll(LOOK) {
+        log::debug!("polled at the end: {error}");
+        thread::sleep(LOOK);
+    }
 }
 
 fn pause(consumer: &BaseConsumer<Member>) {

@@ -26,7 +26,7 @@ use super::{Figures, Partition, Tracker};
 pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long a commit waits, and is tried again, while the group settles who reads what. Some groups settle only once we have given
 /// up what we commit here, so that more would be in vain.
-const SETTLE_MAX: Duration = Duration::from_secs(2);
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// What the committing thread is asked for.
 pub(super) enum Asked {
@@ -168,6 +168,7 @@ impl ConsumerContext for Member {
                     self.tracker.revoke(partition);
                 }
                 self.figures.given_up(&partitions);
+                self.joining.follows();
             }
             Rebalance::Error(error) => self.figures.complain(error.to_string()),
         }

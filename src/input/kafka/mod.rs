@@ -1,8 +1,8 @@
 //! Kafka's topics as an input: what `worker` reads, as a member of a group, and commits once it has a fate.
 //!
 //! Read it in this order: `watermark` (how far a partition may be committed), `tracker` (what has become of what was read),
-//! `joining` (when a group takes no commit), `member` (partitions that come and go), `group` (reading, committing, leaving), `figures` (what of it is shown), `record` (a
-//! value into an event), `keys` (its configuration).
+//! `joining` (when a group takes no commit), `member` (partitions that come and go), `group` (reading, committing, leaving),
+//! `figures` (what of it is shown), `record` (a value into an event), `keys` (its configuration).
 
 mod figures;
 mod group;

@@ -66,9 +66,9 @@ struct State {
 struct Assignment {
     partition: Partition,
     watermark: Watermark,
-    /// Behind the last that was read; 0 before the first.
+    /// Behind the last that was read.
     read_to: i64,
-    /// Where the group stands: what was committed last, or where it let us begin.
+    /// What was committed last.
     committed: Option<i64>,
 }
 
@@ -99,11 +99,9 @@ impl Tracker {
     pub(crate) fn locate(&self, topic: &str, number: i32, offset: i64) -> Option<Place> {
         let state = &mut *self.state.lock();
         let mut assignment = state.find(topic, number)?;
-        let known = state.assignments.get_mut(&assignment)?;
-        if known.read_to == 0 {
-            known.committed = Some(offset);
-        } else if offset < known.read_to {
-            // The topic was made anew: what was read of the old one is none of this one's, nor what was committed.
+        let read_to = state.assignments.get(&assignment)?.read_to;
+        if offset < read_to {
+            // The topic was made anew: what was read of the old one is none of this one's.
             assignment = state.assign(Partition { topic: topic.into(), number });
         }
         state.assignments.get_mut(&assignment)?.read_to = offset.saturating_add(1);
