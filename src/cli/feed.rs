@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -15,6 +17,10 @@ use crate::ledger::{Quantiles, RefusedReason};
 
 /// Every this many events the cost of handing one in is measured.
 const MEASURE_EVERY: u64 = 8;
+/// Of a file no more lies in the rings than keeps the senders busy: what is left of it is as safe where it is, and takes no memory.
+const OF_FILES_MAX: usize = 8_192;
+/// How long their batchers are given to take some of it.
+const PACE: Duration = Duration::from_millis(1);
 /// So many go to one ring before it is the next one's turn: its batcher finds enough to be busy with.
 const RUN_OF_EVENTS: u64 = 256;
 
@@ -127,7 +133,12 @@ impl Feed {
     pub(crate) fn run(mut self, control: &Control, seen: &Seen) -> Fed {
         while let Some(item) = self.reader.next() {
             match item {
-                Ok(event) => self.offer(event, control),
+                Ok(event) => {
+                    self.offer(event, control);
+                    if self.fed.offered.is_multiple_of(RUN_OF_EVENTS) && self.reader.is_reading_file() {
+                        self.keep_pace(control);
+                    }
+                }
                 Err(InputError::Rejected(line)) => self.reject(&line),
                 Err(broken @ InputError::Broken { .. }) => {
                     tell(&format!("error: {broken}"));
@@ -148,6 +159,17 @@ impl Feed {
             }
         }
         self.fed
+    }
+
+    /// Waits while the fullest pipeline has more than it needs.
+    fn keep_pace(&self, control: &Control) {
+        let each_max = OF_FILES_MAX / self.emitters.len().max(1);
+        while self.emitters.iter().any(|emitter| emitter.queued_max() > each_max) {
+            if !control.may_wait() || control.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            thread::sleep(PACE);
+        }
     }
 
     /// Says how far it came, unless that is the end anyway.

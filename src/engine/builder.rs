@@ -37,8 +37,8 @@ use crate::event::{ForkGuard, Pool, monotonic};
 use crate::policy::{BreakerConfig, Filter, Overflow, RetryConfig, RetryPolicy, Sampling, WaitStrategy};
 use crate::siem::Siem;
 
-/// A batcher's sleep for each slot of its ring: a burst at 10 million events a second fills no more than the ring.
-const SLEEP_PER_SLOT: Duration = Duration::from_nanos(100);
+/// A batcher's sleep for each slot of its ring: a burst at 5 million events a second fills no more than the ring.
+const SLEEP_PER_SLOT: Duration = Duration::from_nanos(200);
 const SLEEP_MAX: Duration = Duration::from_millis(10);
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 

@@ -62,7 +62,7 @@ const QUEUE: Section = Section {
     title: "The queue",
     keys: &[
         Key::default("max_queue_size", "20000").unit("events").range("2 to 16,777,216").meaning(
-            "events in the rings, 10,000–100,000: more bridges a longer outage, and takes 1 KB of memory each",
+            "events in the rings, 10,000–100,000: more bridges a longer outage, and takes 1 KB of memory each; of a file `run` has 8,192 in them at most, since the rest is safe where it is",
         ),
         Key::default("queue_bytes_max", "\"64 MB\"")
             .unit("bytes")
@@ -107,7 +107,7 @@ const THREADS: Section = Section {
             "threads that send, one request each at a time: more carry more over a slow network, and load the SIEM more",
         ),
         Key::default("wait_strategy", "\"sleeping\"").range("\"sleeping\" or \"busy_spin\"").meaning(
-            "what a batcher does while no event comes: it sleeps, up to 2 ms with 20,000 slots; or it looks without a pause, \
+            "what a batcher does while no event comes: it sleeps, up to 4 ms with 20,000 slots; or it looks without a pause, \
              which takes up an event sooner, and a core for each batcher all the time",
         ),
         Key::optional("pin.batchers", "not pinned", "[1]").unit("core numbers").range("0 to 4,095").meaning(
