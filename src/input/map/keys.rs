@@ -30,7 +30,7 @@ pub(super) const BUCKETS: usize = 64;
 #[inline]
 pub(super) fn bucket(fingerprint: u64) -> usize {
     // The highest bits of a product depend on all of its bits: Fibonacci hashing, by the golden ratio.
-    (fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BUCKETS.trailing_zeros())) as usize
+    usize::try_from(fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BUCKETS.trailing_zeros())).unwrap_or(0)
 }
 
 /// The keys of the object that is being looked at, behind those of the objects around it. Memory that is kept from
