@@ -18,6 +18,7 @@ use crate::ledger::{Quantiles, RefusedReason};
 /// Every this many events the cost of handing one in is measured.
 const MEASURE_EVERY: u64 = 8;
 /// Of a file no more lies in the rings than keeps the senders busy: what is left of it is as safe where it is, and takes no memory.
+/// That is for one pipeline: one of several that is away is to hold up the others as late as it may.
 const OF_FILES_MAX: usize = 8_192;
 /// How long their batchers are given to take some of it.
 const PACE: Duration = Duration::from_millis(1);
@@ -70,6 +71,8 @@ pub(crate) struct Feed {
     emitters: Vec<FanoutEmitter>,
     /// Whose turn it is of them.
     turn: usize,
+    /// How many events of a file may lie in each ring, where that is bounded.
+    of_files_max: Option<usize>,
     strictness: Strictness,
     /// Of the pipelines.
     names: Vec<String>,
@@ -111,6 +114,7 @@ impl Feed {
             rejected,
             emitters,
             turn: 0,
+            of_files_max: (pipelines.len() == 1).then_some(OF_FILES_MAX / rings),
             strictness: Strictness::Lenient,
             fed: Fed { emit, offered_to: vec![0; pipelines.len()], ..Fed::default() },
             names: pipelines.iter().map(|forwarder| Forwarder::name(forwarder).to_owned()).collect(),
@@ -161,10 +165,10 @@ impl Feed {
         self.fed
     }
 
-    /// Waits while the fullest pipeline has more than it needs.
+    /// Waits while a ring has more than it needs.
     fn keep_pace(&self, control: &Control) {
-        let each_max = OF_FILES_MAX / self.emitters.len().max(1);
-        while self.emitters.iter().any(|emitter| emitter.queued_max() > each_max) {
+        let Some(of_files_max) = self.of_files_max else { return };
+        while self.emitters.iter().any(|emitter| emitter.queued_max() > of_files_max) {
             if !control.may_wait() || control.stop.load(Ordering::Relaxed) {
                 return;
             }

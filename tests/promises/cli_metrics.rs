@@ -91,6 +91,30 @@ fn what_is_scraped_is_what_the_receiver_holds_and_the_report_says() {
     assert!(last.sum("siem_certificate_expiry_timestamp_seconds", &[]).is_nan());
 }
 
+/// What is left of it is safe where it is, and takes no memory.
+#[test]
+fn of_a_file_no_more_is_read_ahead_than_keeps_the_senders_busy() {
+    const EVENTS: u32 = 30_000;
+    let receiver = receiver(&["503"]);
+    let scene = scene(&receiver.url(), "breaker.recovery_timeout_seconds = 0.1", "127.0.0.1:0");
+    scene.write("large", lines(0..EVENTS));
+    let running = scene.start(&["--input", "large"]);
+    let address = address(&running);
+    let queued = || scrape(address).count("siem_queue_size", &[]);
+    // Until reading waits: nothing comes while the receiver is asked again and again.
+    wait_until(|| {
+        let (before, hits) = (queued(), receiver.fault_hits());
+        wait_until(|| receiver.fault_hits() > hits + 3);
+        before > 8_000 && queued() == before
+    });
+    // It is looked after each 256; there is room for 20,000.
+    assert!(queued() < 8_192 + 256, "{}", queued());
+    receiver.set_faults(Vec::new());
+    let ran = running.wait();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(receiver.counts().unique, u64::from(EVENTS));
+}
+
 /// Those that a listener in the open meets: none of them is answered with silence for the others.
 #[test]
 fn clients_that_hang_or_talk_nonsense_do_not_stop_a_scrape() {
