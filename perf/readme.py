@@ -148,7 +148,9 @@ def peers(record):
 def section(folder):
     of = {question: Record(folder, question) for question in
           ("emit_latency", "throughput", "delivery_latency", "destination_down", "idle", "file_to_hec", "peers")}
-    yield f"On {of['throughput'].machine.split('; load')[0]}, {os.path.basename(of['throughput'].path)[:10]}:"
+    about = {question: record.machine.split("; load")[0] for question, record in of.items()}
+    others = [f"{question} at {text.split('; ')[-1]}" for question, text in about.items() if text != about["throughput"]]
+    yield f"On {'; '.join([about['throughput'], *others])}; {os.path.basename(of['throughput'].path)[:10]}:"
     yield ""
     rows = [*emit(of["emit_latency"]), *throughput(of["throughput"]), *delivery(of["delivery_latency"]), *down(of["destination_down"]),
             *idle(of["idle"]), *file_to_hec(of["file_to_hec"])]
