@@ -110,22 +110,27 @@ impl<N: Item> Search<'_, '_, N> {
         if let Some(place) = branch.and_then(|branch| self.at.get_mut(branch.slot?)) {
             *place = u32::try_from(start).unwrap_or(NOWHERE);
         }
+        let (kind, inner) = (self.record.get(start).map(Item::kind), start + 1);
         // Most values hold no others.
-        match self.record.get(start).map(Item::kind) {
-            Some(Kind::Object { len, .. }) => self.members((start + 1, len), depth, branch),
-            Some(Kind::Array { len, .. }) => self.elements((start + 1, len), depth, branch),
-            _ => Ok(start + 1),
+        let Some(Kind::Object { len, .. } | Kind::Array { len, .. }) = kind else { return Ok(inner) };
+        if depth >= DETAILS_DEPTH_MAX {
+            return Err(Box::new(too_deep()));
+        }
+        if matches!(kind, Some(Kind::Object { .. })) {
+            self.members(inner, len, depth + 1, branch)
+        } else {
+            self.elements(inner, len, depth + 1, branch)
         }
     }
 
-    /// Of an object, so many from this node on.
+    /// The members of an object, so many from this node on.
     fn members(
         &mut self,
-        (mut next, len): (usize, usize),
+        mut next: usize,
+        len: usize,
         depth: usize,
         branch: Option<&Branch>,
     ) -> Result<usize, Box<Reason>> {
-        is_borne(depth)?;
         let mut object = self.keys.begin();
         for _ in 0..len {
             let Some(Kind::Text(key)) = self.record.get(next).map(Item::kind) else {
@@ -135,30 +140,23 @@ impl<N: Item> Search<'_, '_, N> {
             if !self.keys.insert(&mut object, (its, key, next), self.record) {
                 return Err(Box::new(repeated(key)));
             }
-            next = self.value(next + 1, depth + 1, branch.and_then(|branch| branch.of_key(its, key)))?;
+            next = self.value(next + 1, depth, branch.and_then(|branch| branch.of_key(its, key)))?;
         }
         self.keys.end(&object);
         Ok(next)
     }
 
-    /// Of an array, so many from this node on.
+    /// The elements of an array, so many from this node on.
     fn elements(
         &mut self,
-        (mut next, len): (usize, usize),
+        start: usize,
+        len: usize,
         depth: usize,
         branch: Option<&Branch>,
     ) -> Result<usize, Box<Reason>> {
-        is_borne(depth)?;
-        for index in 0..len {
-            next = self.value(next, depth + 1, branch.and_then(|branch| branch.of_index(index)))?;
-        }
-        Ok(next)
+        (0..len)
+            .try_fold(start, |next, index| self.value(next, depth, branch.and_then(|branch| branch.of_index(index))))
     }
-}
-
-#[inline]
-fn is_borne(depth: usize) -> Result<(), Box<Reason>> {
-    if depth < DETAILS_DEPTH_MAX { Ok(()) } else { Err(Box::new(too_deep())) }
 }
 
 /// A record, and where in it the places of a map are.
