@@ -116,7 +116,7 @@ impl Parser {
 
     /// An event of our own layout, straight from a line as nearly all are.
     fn scan(&mut self, line: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Refused> {
-        let text = std::str::from_utf8(line).map_err(|_| Refused)?;
+        let text = simdutf8::basic::from_utf8(line).map_err(|_| Refused)?;
         let mut scan = Scan::new(text, &mut self.scan);
         if scan.peek() != b'{' {
             return Err(Refused);
