@@ -2,8 +2,6 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
@@ -17,11 +15,6 @@ use crate::ledger::{Quantiles, RefusedReason};
 
 /// Every this many events the cost of handing one in is measured.
 const MEASURE_EVERY: u64 = 8;
-/// Of a file no more lies in the rings than keeps the senders busy: what is left of it is as safe where it is, and takes no memory.
-/// That is for one pipeline: one of several that is away is to hold up the others as late as it may.
-const OF_FILES_MAX: usize = 8_192;
-/// How long their batchers are given to take some of it.
-const PACE: Duration = Duration::from_millis(1);
 /// So many go to one ring before it is the next one's turn: its batcher finds enough to be busy with.
 const RUN_OF_EVENTS: u64 = 256;
 
@@ -71,8 +64,6 @@ pub(crate) struct Feed {
     emitters: Vec<FanoutEmitter>,
     /// Whose turn it is of them.
     turn: usize,
-    /// How many events of a file may lie in each ring, where that is bounded.
-    of_files_max: Option<usize>,
     strictness: Strictness,
     /// Of the pipelines.
     names: Vec<String>,
@@ -114,7 +105,6 @@ impl Feed {
             rejected,
             emitters,
             turn: 0,
-            of_files_max: (pipelines.len() == 1).then_some(OF_FILES_MAX / rings),
             strictness: Strictness::Lenient,
             fed: Fed { emit, offered_to: vec![0; pipelines.len()], ..Fed::default() },
             names: pipelines.iter().map(|forwarder| Forwarder::name(forwarder).to_owned()).collect(),
@@ -137,12 +127,7 @@ impl Feed {
     pub(crate) fn run(mut self, control: &Control, seen: &Seen) -> Fed {
         while let Some(item) = self.reader.next() {
             match item {
-                Ok(event) => {
-                    self.offer(event, control);
-                    if self.fed.offered.is_multiple_of(RUN_OF_EVENTS) && self.reader.is_reading_file() {
-                        self.keep_pace(control);
-                    }
-                }
+                Ok(event) => self.offer(event, control),
                 Err(InputError::Rejected(line)) => self.reject(&line),
                 Err(broken @ InputError::Broken { .. }) => {
                     tell(&format!("error: {broken}"));
@@ -163,17 +148,6 @@ impl Feed {
             }
         }
         self.fed
-    }
-
-    /// Waits while a ring has more than it needs.
-    fn keep_pace(&self, control: &Control) {
-        let Some(of_files_max) = self.of_files_max else { return };
-        while self.emitters.iter().any(|emitter| emitter.queued_max() > of_files_max) {
-            if !control.may_wait() || control.stop.load(Ordering::Relaxed) {
-                return;
-            }
-            thread::sleep(PACE);
-        }
     }
 
     /// Says how far it came, unless that is the end anyway.

@@ -28,9 +28,12 @@ use super::signals::Ended;
 use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::{Config, PipelineConfig};
-use crate::engine::{DeadLetterConfig, Fanout, Forwarder, Report};
+use crate::engine::{DeadLetterConfig, Fanout, Forwarder, Report, SiemConfig};
 use crate::input::{Reader, RejectedFile};
 
+/// Of files no more lies in the ring of a batcher: enough to keep it busy. What is left of them is as safe where it is, and takes
+/// no memory; the ring and its buffers stay in the caches, 6 % of the CPU time of `run`.
+const OF_FILES_MAX: usize = 1_024;
 /// A line may be this much longer than the event in it: JSON can write a character in six, and takes keys and quotes.
 const LINE_BYTES_PER_EVENT_BYTE: usize = 6;
 
@@ -81,7 +84,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let config = arguments.config.load()?;
     let (enabled, disabled): (Vec<_>, Vec<_>) =
         config.pipelines.into_iter().partition(|pipeline| pipeline.siem.enabled);
-    let config = Config { pipelines: enabled, ..config };
+    let mut config = Config { pipelines: enabled, ..config };
     if config.pipelines.is_empty() {
         let pipelines = disabled.into_iter().map(|pipeline| pipeline.name).collect();
         return Err(Failure::Disabled { pipelines });
@@ -94,6 +97,10 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let reader = arguments.reader(&config, &control)?;
     let rejected = config.input.rejected.clone();
     let rejected_file = rejected.as_ref().map(|path| open_rejected(path)).transpose()?;
+    if let ([only], Some(_)) = (config.pipelines.as_mut_slice(), reader.bytes_total()) {
+        // Of several, one that is away is to hold up the others as late as it may.
+        keep_little(&mut only.siem);
+    }
     let fanout = start(config.pipelines)?;
     if let Some(exporter) = exporter {
         exporter.serve(&fanout, None)?;
@@ -140,6 +147,12 @@ fn start(pipelines: Vec<PipelineConfig>) -> Result<Fanout, Failure> {
     };
     let forwarders: Vec<Forwarder> = pipelines.into_iter().map(start).collect::<Result<_, _>>()?;
     Ok(Fanout::new(forwarders)?)
+}
+
+/// Bounds the ring of one that reads nothing but files.
+fn keep_little(siem: &mut SiemConfig) {
+    let bounded = siem.batchers.saturating_mul(OF_FILES_MAX);
+    siem.batch.max_queue_size = siem.batch.max_queue_size.min(bounded);
 }
 
 fn title(events: u64, fanout: &Fanout) -> String {

@@ -101,12 +101,6 @@ impl FanoutEmitter {
         EventBuilder::begin(self, self.to.buffer(), event_type, severity, now())
     }
 
-    /// How many events wait in the fullest of its rings.
-    #[cfg(feature = "cli")]
-    pub(crate) fn queued_max(&self) -> usize {
-        self.to.emitters.iter().map(|emitter| emitter.gate.ring.len::<AuditEvent>()).max().unwrap_or(0)
-    }
-
     /// An empty buffer with room for so many bytes, from a pool where it has such, for an event that is built elsewhere.
     #[cfg(feature = "cli")]
     pub(crate) fn buffer_of(&self, bytes: usize) -> TextBuffer {
