@@ -52,6 +52,9 @@ pub(crate) struct Arguments {
     /// Threads that make events for the library
     #[arg(long, default_value_t = 1)]
     producers: u64,
+    /// Room in the library's queue, in events
+    #[arg(long, default_value_t = 20_000)]
+    max_queue_size: usize,
     /// Append the rows to this file
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -128,7 +131,7 @@ fn measure(
     let receiver = Receiver::start(ReceiverConfig::default())?;
     let begun = Instant::now();
     let (engine, producers) = match series {
-        Series::Library => through_the_library(&receiver, events, arguments.producers, batch_size, compression)?,
+        Series::Library => through_the_library(&receiver, arguments, batch_size, compression)?,
         Series::Bare(threads) => (Duration::ZERO, bare_loop(&receiver, events, threads, batch_size, compression)?),
     };
     let elapsed = begun.elapsed();
@@ -153,12 +156,12 @@ fn measure(
 /// CPU time of the engine's threads, and of the producers.
 fn through_the_library(
     receiver: &Receiver,
-    events: u64,
-    producers: u64,
+    arguments: &Arguments,
     batch_size: usize,
     compression: Compression,
 ) -> Result<(Duration, Duration), Box<dyn Error>> {
-    let builder = Forwarder::builder(splunk(&receiver.url(), compression)?);
+    let &Arguments { events, producers, max_queue_size, .. } = arguments;
+    let builder = Forwarder::builder(splunk(&receiver.url(), compression)?).max_queue_size(max_queue_size);
     let forwarder = builder.batch_size(batch_size).batch_bytes_max(BATCH_BYTES_MAX).start()?;
     let made = shared_out(events, producers, |numbers| {
         let emitter = forwarder.emitter();
