@@ -57,10 +57,12 @@ pub(super) struct Member {
 impl Member {
     /// Commits what is due, and waits for the answer.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
-        self.commit_positions(consumer, &self.tracker.due());
+        self.commit_by(consumer, Instant::now() + SETTLE_MAX);
     }
 
-    fn commit_positions(&self, consumer: &BaseConsumer<Self>, due: &[(Partition, i64)]) {
+    /// The same, where the group is to be settled by then.
+    pub(super) fn commit_by(&self, consumer: &BaseConsumer<Self>, deadline: Instant) {
+        let due = &self.tracker.due();
         if due.is_empty() {
             return;
         }
@@ -69,7 +71,7 @@ impl Member {
             let added = positions.add_partition_offset(topic, *number, Offset::Offset(*position));
             debug_assert!(added.is_ok());
         }
-        match self.commit_once_settled(consumer, &positions) {
+        match self.commit_once_settled(consumer, &positions, deadline) {
             Some(Ok(())) => {
                 self.tracker.committed(due);
                 self.figures.committed(due);
@@ -86,8 +88,8 @@ impl Member {
         &self,
         consumer: &BaseConsumer<Self>,
         positions: &TopicPartitionList,
+        deadline: Instant,
     ) -> Option<KafkaResult<()>> {
-        let deadline = Instant::now() + SETTLE_MAX;
         loop {
             let answer = (!self.joining.is_under_way()).then(|| consumer.commit(positions, CommitMode::Sync));
             let is_unsettled =
