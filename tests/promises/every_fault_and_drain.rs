@@ -235,22 +235,23 @@ mod without_acknowledgement {
 mod with_acknowledgement {
     use super::*;
 
+    fn all() -> Vec<Case> {
+        [OF_EVENTS, OF_ACKS].concat()
+    }
+
     #[test]
     fn drained_at_once_amid_every_fault() {
-        serve(OF_EVENTS, |case, rng| drained_amid(case, SplunkThatAcknowledges, rng));
-        serve(OF_ACKS, |case, rng| drained_amid(case, SplunkThatAcknowledges, rng));
+        serve(&all(), |case, rng| drained_amid(case, SplunkThatAcknowledges, rng));
     }
 
     #[test]
     fn drained_later_when_every_fault_has_passed() {
-        serve(OF_EVENTS, |case, rng| drained_after(case, SplunkThatAcknowledges, rng));
-        serve(OF_ACKS, |case, rng| drained_after(case, SplunkThatAcknowledges, rng));
+        serve(&all(), |case, rng| drained_after(case, SplunkThatAcknowledges, rng));
     }
 
     #[test]
     fn aborted_amid_every_fault() {
-        serve(OF_EVENTS, |case, rng| aborted_amid(case, SplunkThatAcknowledges, rng));
-        serve(OF_ACKS, |case, rng| aborted_amid(case, SplunkThatAcknowledges, rng));
+        serve(&all(), |case, rng| aborted_amid(case, SplunkThatAcknowledges, rng));
     }
 }
 
