@@ -32,9 +32,9 @@ use siem_forward::{Severity, Siem, Verdict, format::json, net::Stop};
 
 use sample::fields;
 
-/// Of a thread's events one in 257 is measured: this is seven times as many. More would be more than the pool has buffers
-/// for, while nobody empties the ring.
-const EMITTED: usize = 7 * 257;
+/// Of a thread's events one in so many is measured. Twice as many would be more than the pool has buffers for, while nobody
+/// empties the ring.
+const EMITTED: usize = 2_053;
 const ENCODED: usize = 200;
 const BATCH: usize = 500;
 /// In all rounds together 64 producers leave the pool a buffer each.

@@ -21,7 +21,7 @@ use siem_forward::policy::{Overflow, Sampling, Shed};
 use siem_forward::{AuditEvent, Builder, Emitter, EventType, Forwarder, Severity, Verdict, siem};
 
 const SLOTS: usize = 20_000;
-/// Short against the 2 ms that either consumer sleeps, so that hardly a burst has one at work beside it.
+/// Short against the 4 ms that either consumer sleeps, so that hardly a burst has one at work beside it.
 const BURST: usize = 2_000;
 const ASLEEP_AFTER: Duration = Duration::from_millis(8);
 
@@ -56,7 +56,7 @@ fn consumer(queue: &Queue, backlog: &Arc<Backlog>, done: &Arc<AtomicBool>) -> th
                 black_box(event);
                 backlog.taken.fetch_add(1, Ordering::Relaxed);
             }
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(Duration::from_millis(4));
         }
     })
 }

@@ -22,11 +22,11 @@ use crate::rows::Rows;
 use crate::times::Times;
 
 const PAUSE: Duration = Duration::from_micros(100);
-/// The default of `max_queue_size`, for which the batcher sleeps 2 ms at most.
+/// The default of `max_queue_size`, for which the batcher sleeps 4 ms at most.
 const SLOTS: usize = 20_000;
-const SLEEP: Duration = Duration::from_millis(2);
+const SLEEP: Duration = Duration::from_millis(4);
 /// Of a thread's events the first, and one in so many after it, is measured by the forwarder itself, which takes longer.
-const MEASURED_EVERY: usize = 257;
+const MEASURED_EVERY: usize = 2_053;
 const P999_GOAL: f64 = 2.0;
 pub(crate) const COLUMNS: [&str; 6] = ["question", "series", "producers", "calls", "level", "nanoseconds"];
 
@@ -205,7 +205,7 @@ impl Lines {
             ("clock alone", &self.clock),
             ("bare push", &self.bare),
             ("try_send", &self.emit),
-            ("one in 257", &self.measured),
+            ("one in 2053", &self.measured),
         ]
     }
 

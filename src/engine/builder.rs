@@ -410,7 +410,7 @@ fn gates(config: &SiemConfig, pipeline: &Arc<Pipeline>, rings: usize) -> Vec<Gat
         Gate {
             ring,
             was_full: AtomicBool::new(false),
-            timings: Timings::new(),
+            timings: Timings::default(),
             pool: Pool::filled(slots.min(POOL_BUFFERS_MAX / rings)),
             pipeline: Arc::clone(pipeline),
             bytes: Arc::clone(&bytes),

@@ -239,7 +239,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "siem_emit_latency_seconds",
         HISTOGRAM,
         &[],
-        "How long emitting took its caller, waiting for room aside: of each thread's first event and one in 257 after it.",
+        "How long emitting took its caller, waiting for room aside: of each thread's first event and one in 2,053 after it.",
         |reading| distribution(reading.latencies.emit.as_ref(), &EMIT_BOUNDS),
     ),
     family(

@@ -29,7 +29,7 @@ pub enum Overflow {
 /// are taken until it is full. The same parts of `queue_bytes_max` hold for events above 1 KB.
 ///
 /// The ring is looked at without a lock: threads that emit at the same moment can pass a limit by one event each; where more
-/// than 130 threads fill a large ring at the same moment, or more than 25 those of a fan-out, by up to 197 each.
+/// than 132 threads fill a large ring at the same moment, or more than 68 those of a fan-out, by up to 72 each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Shed {
