@@ -40,6 +40,7 @@ impl<To> EventBuilder<To> {
             text,
             event_type: TypeCode::of(event_type),
             severity,
+            is_plain: false,
         };
         if let EventType::Custom(_) = event_type {
             event.text.push(Field::CustomType, event_type.name());

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::escape::{write_float, write_text};
+use super::escape::{write_float, write_known};
 use super::text::{DETAIL_JSON, DETAIL_TEXT, DETAILS_JSON, Records, TextBuffer};
 
 /// Up to this many members a repeated key is looked for pair by pair; beyond it by a set, so that an event of a
@@ -158,16 +158,18 @@ pub(crate) struct Details<'a> {
     records: Records<'a>,
     /// Repeated keys included.
     count: usize,
+    /// Whether it is known that none of their texts needs an escape.
+    is_plain: bool,
 }
 
 impl<'a> Details<'a> {
-    pub(super) fn none() -> Self {
-        Self { records: Records::NONE, count: 0 }
+    pub(super) fn none(is_plain: bool) -> Self {
+        Self { records: Records::NONE, count: 0, is_plain }
     }
 
     #[cfg(feature = "kafka")]
     fn of(text: &'a TextBuffer) -> Self {
-        let (mut details, mut records) = (Self::none(), text.records());
+        let (mut details, mut records) = (Self::none(false), text.records());
         loop {
             let here = records.clone();
             match records.next() {
@@ -212,7 +214,7 @@ impl<'a> Details<'a> {
                 out.push(b',');
             }
             is_first = false;
-            member.write(out);
+            member.write(self.is_plain, out);
         });
         out.push(b'}');
     }
@@ -264,15 +266,18 @@ impl<'a> Member<'a> {
         Some(Self { key, value, is_json: tag == DETAIL_JSON })
     }
 
-    /// Writes `"key":value`.
+    /// Writes `"key":value`; `is_plain` where none of it needs an escape.
     #[inline]
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        write_text(self.key, out);
-        out.push(b':');
+    pub(crate) fn write(&self, is_plain: bool, out: &mut Vec<u8>) {
+        out.push(b'"');
+        write_known(self.key, is_plain, out);
+        out.extend_from_slice(b"\":");
         if self.is_json {
             out.extend_from_slice(self.value);
         } else {
-            write_text(self.value, out);
+            out.push(b'"');
+            write_known(self.value, is_plain, out);
+            out.push(b'"');
         }
     }
 }

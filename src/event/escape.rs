@@ -23,6 +23,13 @@ pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     if is_clean(text) { out.extend_from_slice(text) } else { write_unclean(text, out) }
 }
 
+/// The same, of a text of which it may be known that it `is_plain`: that none of it needs an escape.
+#[inline]
+pub(crate) fn write_known(text: &[u8], is_plain: bool, out: &mut Vec<u8>) {
+    debug_assert!(!is_plain || is_clean(text));
+    if is_plain { out.extend_from_slice(text) } else { write_escaped(text, out) }
+}
+
 #[cold]
 fn write_unclean(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;

@@ -8,12 +8,19 @@ use super::text::{FIELDS, Field, TextBuffer};
 pub(crate) struct Fields<'a> {
     slices: [Option<&'a [u8]>; FIELDS],
     details: Details<'a>,
+    is_plain: bool,
 }
 
 impl<'a> Fields<'a> {
     #[inline]
     pub(crate) fn get(&self, field: Field) -> Option<&'a [u8]> {
         self.slices.get(field as usize).copied().flatten()
+    }
+
+    /// Whether it is known that none of their texts needs an escape.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     #[inline]
@@ -24,8 +31,8 @@ impl<'a> Fields<'a> {
 
 impl TextBuffer {
     /// The table of fields, in one pass.
-    pub(crate) fn fields(&self) -> Fields<'_> {
-        let mut fields = Fields { slices: [None; FIELDS], details: Details::none() };
+    pub(crate) fn fields(&self, is_plain: bool) -> Fields<'_> {
+        let mut fields = Fields { slices: [None; FIELDS], details: Details::none(is_plain), is_plain };
         let mut records = self.records();
         loop {
             let here = records.clone();

@@ -69,6 +69,8 @@ pub struct AuditEvent {
     pub(crate) text: TextBuffer,
     pub(crate) event_type: kind::TypeCode,
     pub(crate) severity: Severity,
+    /// Whether it is known that no text in it, key or value, needs an escape in JSON.
+    pub(crate) is_plain: bool,
 }
 
 // The slot of the ring is the head plus its stamp: what is moved on the emit path must stay within two cache lines.
@@ -79,6 +81,12 @@ impl AuditEvent {
     /// Begins an event that owns its buffer, created now, with a fresh id.
     pub fn builder(event_type: EventType<'_>, severity: Severity) -> EventBuilder {
         EventBuilder::begin((), TextBuffer::with_capacity(256), event_type, severity, now())
+    }
+
+    /// The table of fields, in one pass.
+    #[inline]
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        self.text.fields(self.is_plain)
     }
 
     /// The event's identity: the same through every retry and copy.
@@ -148,7 +156,7 @@ impl AuditEvent {
 
     /// The details as the text of one JSON object, or `None` where there are none.
     pub fn details(&self) -> Option<String> {
-        let (fields, mut out) = (self.text.fields(), Vec::new());
+        let (fields, mut out) = (self.fields(), Vec::new());
         if fields.details().is_empty() {
             return None;
         }
@@ -156,10 +164,10 @@ impl AuditEvent {
         String::from_utf8(out).ok()
     }
 
-    /// The same event with this text.
+    /// The same event with this text, a copy of its own.
     pub(crate) fn with_text(&self, text: TextBuffer) -> Self {
-        let Self { id, timestamp, created, event_type, severity, .. } = *self;
-        Self { id, timestamp, created, text, event_type, severity }
+        let Self { id, timestamp, created, event_type, severity, is_plain, .. } = *self;
+        Self { id, timestamp, created, text, event_type, severity, is_plain }
     }
 
     /// The size of the event's text in bytes: what `event_bytes_max` limits.

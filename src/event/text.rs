@@ -186,7 +186,7 @@ mod tests {
         text.push(Field::ToolName, "");
         text.push(Field::UserId, "second");
         assert_eq!(text.field(Field::UserId), Some("second"));
-        assert_eq!(text.fields().get(Field::UserId), Some(b"second".as_slice()));
+        assert_eq!(text.fields(false).get(Field::UserId), Some(b"second".as_slice()));
         assert_eq!(text.field(Field::ToolName), Some(""));
         assert_eq!(text.field(Field::UserEmail), None);
     }

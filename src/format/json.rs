@@ -3,7 +3,7 @@
 //! Used as it is by NDJSON destinations and the dead letter, and inside the envelopes of others. Absent fields are
 //! omitted. For a destination of your own, append a line of it in `format_event`.
 
-use crate::event::escape::{write_escaped, write_text};
+use crate::event::escape::{write_known, write_text};
 use crate::event::{AuditEvent, Field, Fields};
 
 /// Appends the event as one JSON object.
@@ -29,7 +29,7 @@ pub(crate) fn write_with_src_ip(event: &AuditEvent, id: &[u8; 36], out: &mut Vec
 
 #[inline]
 fn write_with<const N: usize>(event: &AuditEvent, id: &[u8; 36], address: &[u8; N], out: &mut Vec<u8>) {
-    let fields = event.text.fields();
+    let fields = event.fields();
     out.reserve(256 + event.text.len());
     out.extend_from_slice(b"{\"id\":\"");
     out.extend_from_slice(id);
@@ -98,7 +98,7 @@ pub(crate) fn write_field<const N: usize>(
 ) -> bool {
     let Some(text) = fields.get(field) else { return false };
     out.extend_from_slice(begin);
-    write_escaped(text, out);
+    write_known(text, fields.is_plain(), out);
     out.push(b'"');
     true
 }

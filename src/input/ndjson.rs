@@ -121,8 +121,8 @@ impl Parser {
         if scan.peek() != b'{' {
             return Err(Refused);
         }
-        let event = EventSeed { buffer }.deserialize(&mut scan)?;
-        scan.finish()?;
+        let mut event = EventSeed { buffer }.deserialize(&mut scan)?;
+        event.is_plain = scan.finish()?;
         Ok(event)
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Scan<'l> {
     /// The byte that is next.
     at: usize,
     stops: &'l [u64],
+    /// No text had an escape so far.
+    is_plain: bool,
     spare: &'l mut [u8],
 }
 
@@ -54,7 +56,7 @@ impl<'l> Scan<'l> {
             last.iter_mut().zip(tail).for_each(|(to, byte)| *to = *byte);
             stops.push(stops_of(&last));
         }
-        Self { text, at: 0, stops, spare }
+        Self { text, at: 0, stops, is_plain: true, spare }
     }
 
     /// Where the text stops that goes on from there, or the line.
@@ -131,10 +133,10 @@ impl<'l> Scan<'l> {
         !is_empty
     }
 
-    /// Nothing may follow.
-    pub(super) fn finish(mut self) -> Result<(), Refused> {
+    /// Nothing may follow; whether none of its texts had an escape, and so needs none where it is written again.
+    pub(super) fn finish(mut self) -> Result<bool, Refused> {
         self.peek();
-        if self.at == self.text.len() { Ok(()) } else { Err(Refused) }
+        if self.at == self.text.len() { Ok(self.is_plain) } else { Err(Refused) }
     }
 
     /// A text.
@@ -162,6 +164,7 @@ impl<'l> Scan<'l> {
     #[inline(never)]
     fn unescaped(&mut self, start: usize) -> Result<&'l str, Refused> {
         self.at = start;
+        self.is_plain = false;
         let spare = std::mem::take(&mut self.spare);
         let mut filled = 0;
         loop {
@@ -315,7 +318,7 @@ mod tests {
         let mut memory = ScanMemory::default();
         let mut scan = Scan::new(text, &mut memory);
         let value = serde_json::Value::deserialize(&mut scan).ok()?;
-        scan.finish().ok().map(|()| value)
+        scan.finish().ok().map(|_| value)
     }
 
     /// What `serde_json` takes is taken, with equal values, unless it is rare; and nothing else is.

@@ -73,7 +73,7 @@ fn an_integer_beyond_64_bits_keeps_its_digits() {
     let mut text = crate::event::TextBuffer::with_capacity(0);
     Seen::Digits(u128::MAX.to_string()).write_detail("n", &mut text);
     let mut out = Vec::new();
-    text.fields().details().write(&mut out);
+    text.fields(false).details().write(&mut out);
     assert_eq!(out, format!("{{\"n\":{}}}", u128::MAX).into_bytes());
 }
 

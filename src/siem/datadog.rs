@@ -185,7 +185,7 @@ impl Intake for Datadog {
 
     #[inline]
     fn write(&self, event: &AuditEvent, body: &mut Vec<u8>) -> Result<(), FormatError> {
-        let fields = event.text.fields();
+        let fields = event.fields();
         body.reserve(self.stamp.as_bytes().len() + 384 + event.text.len());
         body.push(b'{');
         body.extend_from_slice(self.stamp.as_bytes());

@@ -162,6 +162,8 @@ impl Reading {
             event_type: self.event_type.ok_or_else(|| E::custom("event_type is missing"))?,
             severity: self.severity.ok_or_else(|| E::custom("severity is missing"))?,
             text: self.text,
+            // Whoever has seen the texts as they were written may know better.
+            is_plain: false,
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::event::details::{Details, Member};
 
 impl Serialize for AuditEvent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fields = self.text.fields();
+        let fields = self.fields();
         let texts: Vec<(&str, &str)> = TEXT_FIELDS
             .iter()
             .filter_map(|(field, name)| Some((*name, std::str::from_utf8(fields.get(*field)?).ok()?)))

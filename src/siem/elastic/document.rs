@@ -29,7 +29,7 @@ enum Decision {
 /// leave open.
 #[inline]
 pub(super) fn write(event: &AuditEvent, shared: &[u8], out: &mut Vec<u8>) {
-    let fields = event.text.fields();
+    let fields = event.fields();
     let decision = decision(event, &fields);
     out.extend_from_slice(b"{\"@timestamp\":\"");
     event.timestamp.write_rfc3339(out);

@@ -205,7 +205,7 @@ impl Intake for Webhook {
         if self.layout.is_empty() {
             json::write(event, body);
         } else {
-            self.layout.write(event, &event.text.fields(), body);
+            self.layout.write(event, &event.fields(), body);
         }
         Ok(())
     }
