@@ -226,7 +226,7 @@ fn commit_and_leave(consumer: Arc<BaseConsumer<Member>>, asked: Receiver<Asked>)
     while member.joining.is_under_way() && Instant::now() < deadline && !(member.hurry)() {
         poll(&consumer);
     }
-    member.commit_by(&consumer, deadline);
+    member.commit(&consumer);
 }
 
 /// Takes nothing any more: a record that comes all the same is not committed, and read again.

@@ -57,12 +57,10 @@ pub(super) struct Member {
 impl Member {
     /// Commits what is due, and waits for the answer.
     pub(super) fn commit(&self, consumer: &BaseConsumer<Self>) {
-        self.commit_by(consumer, Instant::now() + SETTLE_MAX);
+        self.commit_positions(consumer, &self.tracker.due());
     }
 
-    /// The same, where the group is to be settled by then.
-    pub(super) fn commit_by(&self, consumer: &BaseConsumer<Self>, deadline: Instant) {
-        let due = &self.tracker.due();
+    fn commit_positions(&self, consumer: &BaseConsumer<Self>, due: &[(Partition, i64)]) {
         if due.is_empty() {
             return;
         }
@@ -71,7 +69,7 @@ impl Member {
             let added = positions.add_partition_offset(topic, *number, Offset::Offset(*position));
             debug_assert!(added.is_ok());
         }
-        match self.commit_once_settled(consumer, &positions, deadline) {
+        match self.commit_once_settled(consumer, &positions) {
             Some(Ok(())) => {
                 self.tracker.committed(due);
                 self.figures.committed(due);
@@ -88,8 +86,8 @@ impl Member {
         &self,
         consumer: &BaseConsumer<Self>,
         positions: &TopicPartitionList,
-        deadline: Instant,
     ) -> Option<KafkaResult<()>> {
+        let deadline = Instant::now() + SETTLE_MAX;
         loop {
             let answer = (!self.joining.is_under_way()).then(|| consumer.commit(positions, CommitMode::Sync));
             let is_unsettled =
