@@ -36,7 +36,7 @@ use siem_forward::policy::Filter;
 use siem_forward::{AuditEvent, Builder, EventBuilder, EventType, Fanout, Forwarder, Severity, Verdict, siem};
 
 const SLOTS: usize = 20_000;
-/// Short against the 2 ms that a batcher sleeps, and against the buffers of a pool.
+/// Short against the 4 ms that a batcher sleeps, and against the buffers of a pool.
 const BURST: usize = 1_000;
 const ASLEEP_AFTER: Duration = Duration::from_millis(8);
 const BUFFER_BYTES: usize = 1024;

@@ -30,6 +30,7 @@ use super::{exit_code, print, tell};
 use crate::config::{Config, PipelineConfig};
 use crate::engine::{DeadLetterConfig, Fanout, Forwarder, Report, SiemConfig};
 use crate::input::{Reader, RejectedFile};
+use crate::policy::Overflow;
 
 /// Of files no more lies in the ring of a batcher: enough to keep it busy. What is left of them is as safe where it is, and takes
 /// no memory; the ring and its buffers stay in the caches, 6 % of the CPU time of `run`.
@@ -149,8 +150,11 @@ fn start(pipelines: Vec<PipelineConfig>) -> Result<Fanout, Failure> {
     Ok(Fanout::new(forwarders)?)
 }
 
-/// Bounds the ring of one that reads nothing but files.
+/// Bounds the ring of one that reads nothing but files; but not where the less severe have a part of it alone.
 fn keep_little(siem: &mut SiemConfig) {
+    if matches!(siem.overflow, Overflow::ShedBySeverity(_)) {
+        return;
+    }
     let bounded = siem.batchers.saturating_mul(OF_FILES_MAX);
     siem.batch.max_queue_size = siem.batch.max_queue_size.min(bounded);
 }
@@ -283,4 +287,24 @@ fn show(progress: &mut Progress, fanout: &Fanout, seen: &Seen) {
     }
     notes.extend(overall.complaint());
     progress.set_input(seen.bytes(), overall.delivered(), "delivered", &notes.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Shed;
+
+    #[test]
+    fn the_ring_of_one_that_reads_files_has_room_for_so_many_for_each_batcher_and_no_more_than_is_configured() {
+        let bounded = |batchers, slots, overflow| {
+            let mut siem = SiemConfig { batchers, overflow, ..SiemConfig::default() };
+            siem.batch.max_queue_size = slots;
+            keep_little(&mut siem);
+            siem.batch.max_queue_size
+        };
+        assert_eq!(bounded(1, 20_000, Overflow::Refuse), 1_024);
+        assert_eq!(bounded(2, 20_000, Overflow::Refuse), 2_048);
+        assert_eq!(bounded(2, 100, Overflow::Refuse), 100);
+        assert_eq!(bounded(1, 20_000, Overflow::ShedBySeverity(Shed::default())), 20_000);
+    }
 }

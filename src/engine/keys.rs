@@ -62,7 +62,7 @@ const QUEUE: Section = Section {
     title: "The queue",
     keys: &[
         Key::default("max_queue_size", "20000").unit("events").range("2 to 16,777,216").meaning(
-            "events in the rings, 10,000–100,000: more bridges a longer outage, and takes 1 KB of memory each; where `run` reads nothing but files, for one destination, 1,024 for each batcher at most, since the rest is safe where it is",
+            "events in the rings, 10,000–100,000: more bridges a longer outage, and takes 1 KB of memory each; where `run` reads nothing but files, for one destination, 1,024 for each batcher at most, since the rest is safe where it is (not with \"shed_by_severity\")",
         ),
         Key::default("queue_bytes_max", "\"64 MB\"")
             .unit("bytes")

@@ -84,6 +84,9 @@ mod tests {
         assert_eq!(timings.take().count(), 4);
         assert!(timings.is_empty());
         // Where nobody takes them out, the last ones are left.
+        (0..100).for_each(|_| timings.measure(|| {}));
+        (0..WAITING_MAX).for_each(|_| timings.measure(|| std::thread::sleep(std::time::Duration::from_millis(1))));
+        assert!(timings.take().all(|took| took >= 1_000_000));
         (0..1_000).for_each(|_| timings.measure(|| {}));
         assert_eq!(timings.take().count(), WAITING_MAX);
     }

@@ -334,6 +334,24 @@ mod tests {
         }
     }
 
+    /// At each place of lines that end within a word, with it, and behind it, one after the other in the same memory.
+    #[test]
+    fn a_text_stops_where_the_first_byte_stands_that_none_may_hold() {
+        let mut memory = ScanMemory::default();
+        for length in (0..=200).rev() {
+            for stop in 0..=length {
+                let mut line = "a".repeat(length);
+                if stop < length {
+                    line.replace_range(stop..=stop, "\"");
+                }
+                let scan = Scan::new(&line, &mut memory);
+                for from in 0..=length {
+                    assert_eq!(scan.stop(from), if from <= stop { stop } else { length }, "{length} {stop} {from}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_json_is_taken_and_what_is_none_is_refused() {
         let numbers =
