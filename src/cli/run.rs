@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn the_ring_of_one_that_reads_files_has_room_for_so_many_for_each_batcher_and_no_more_than_is_configured() {
         let bounded = |batchers, slots, overflow| {
-            let mut siem = SiemConfig { batchers, overflow, ..SiemConfig::default() };
+            let mut siem = SiemConfig { overflow, batchers, ..SiemConfig::default() };
             siem.batch.max_queue_size = slots;
             keep_little(&mut siem);
             siem.batch.max_queue_size
