@@ -67,11 +67,8 @@ impl<'l> Scan<'l> {
             // Nearly always, so that a processor foresees it.
             return from + found.trailing_zeros() as usize;
         }
-        let behind = self.stops.get(from / 64 + 1..).unwrap_or_default();
-        let next = behind.iter().position(|word| *word != 0);
-        let bit =
-            |at: usize| (from / 64 + 1 + at) * 64 + behind.get(at).map_or(0, |word| word.trailing_zeros() as usize);
-        next.map_or(self.text.len(), bit)
+        let next = self.stops.iter().enumerate().skip(from / 64 + 1).find(|(_, word)| **word != 0);
+        next.map_or(self.text.len(), |(place, word)| place * 64 + word.trailing_zeros() as usize)
     }
 
     #[inline]
