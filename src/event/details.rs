@@ -132,7 +132,7 @@ impl TextBuffer {
     /// The value of one detail: a text as it is, anything else as its JSON; `None` where there is none, or `null`.
     #[cfg(feature = "kafka")]
     pub(crate) fn detail(&self, key: &str) -> Option<Cow<'_, [u8]>> {
-        if let Some(object) = Details::of(self).whole() {
+        if let Some(object) = self.fields(false).details().whole() {
             let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(object).ok()?;
             return match members.remove(key)? {
                 serde_json::Value::Null => None,
@@ -165,19 +165,6 @@ pub(crate) struct Details<'a> {
 impl<'a> Details<'a> {
     pub(super) fn none(is_plain: bool) -> Self {
         Self { records: Records::NONE, count: 0, is_plain }
-    }
-
-    #[cfg(feature = "kafka")]
-    fn of(text: &'a TextBuffer) -> Self {
-        let (mut details, mut records) = (Self::none(false), text.records());
-        loop {
-            let here = records.clone();
-            match records.next() {
-                Some((DETAIL_TEXT | DETAIL_JSON | DETAILS_JSON, _)) => details.count_one(here),
-                Some(_) => {}
-                None => return details,
-            }
-        }
     }
 
     /// One more, which is the next of `records`.
