@@ -107,7 +107,7 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::super::fanout::DESTINATIONS_MAX;
-    use super::super::timing::{Timings, count_down};
+    use super::super::timing::{EVERY, Timings, count_down};
     use super::*;
     use crate::event::EventType;
 
@@ -152,7 +152,7 @@ mod tests {
         let longest = |rings: usize| {
             let mut unseen = vec![0; rings];
             // Twice what it takes until all begins anew.
-            let countdowns = (0..2_053_u32).rev().cycle().take(2_053 * rings * 2);
+            let countdowns = (0..EVERY).rev().cycle().take(EVERY as usize * rings * 2);
             let runs = (0..rings).cycle().zip(countdowns).map(|(ring, countdown)| {
                 unseen[ring] = if countdown.is_multiple_of(LOOKS_EVERY) { 0 } else { unseen[ring] + 1 };
                 unseen[ring] + 1

@@ -11,7 +11,7 @@ use crate::event::monotonic;
 
 /// One event in so many of a thread: less than one in a thousand, since it takes some 300 ns longer. A prime: of a fan-out,
 /// which pushes each event as often as it has destinations, all have their turn.
-const EVERY: u32 = 2_053;
+pub(super) const EVERY: u32 = 2_053;
 /// Times that no batcher has taken out yet; of more, the last ones are kept. With the count of them they fill two cache lines: a
 /// caller who measures has nothing of this in its own cache, and waits for each line.
 const WAITING_MAX: usize = 15;
