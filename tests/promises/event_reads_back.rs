@@ -149,7 +149,7 @@ fn debug_is_short_and_shows_no_text() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Any texts in any order, repeated or not: what is read and what is written agree with a plain map.
     #[test]

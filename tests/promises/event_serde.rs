@@ -222,8 +222,6 @@ fn json_value() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn every_event_reads_back_as_itself(
         user in proptest::option::of(hostile_text()),
