@@ -1,5 +1,5 @@
 //! What receiving costs. A measurement: run it in release mode, with nothing else on the machine:
-//! `cargo test --release --test receiver_speed -- --ignored --nocapture`.
+//! `cargo test --release --test promises -- --ignored --nocapture what_an_event_costs`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and ends where it fails")]
 
 use std::time::{Duration, Instant};
