@@ -6,6 +6,7 @@
     reason = "what cannot go on fails its test"
 )]
 
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -59,11 +60,14 @@ fn a_demo_on_several_threads_with_gzip_misses_nothing() {
 
 #[test]
 fn a_siem_on_a_bad_day_costs_retries_and_no_event() {
-    let (ran, report) = demo(&["--events", "8000", "--fault", "503:every=3"]);
+    let day = |fault: &'static str| thread::spawn(move || demo(&["--events", "8000", "--fault", fault]));
+    let (busy, unanswered) = (day("503:every=3"), day("reset_after:every=5"));
+
+    let (ran, report) = busy.join().unwrap();
     assert_eq!((ran.code, &report["receiver"]["duplicated"]), (0, &0.into()), "{ran:?}");
     assert!(report["batches_failed"]["http_503"].as_u64().unwrap() > 3, "{report}");
 
-    let (ran, report) = demo(&["--events", "8000", "--fault", "reset_after:every=5"]);
+    let (ran, report) = unanswered.join().unwrap();
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(report["receiver"]["duplicated"].as_u64().unwrap() > 0, "{report}");
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use siem_forward::{ConnectionConfig, EventId};
 
 use crate::hec::{Letter, acknowledging, assert_acknowledged, builder, faults, ids, splunk, wait_for_fates};
-use crate::menu::{Doubles, OF_ACKS, serve};
+use crate::menu::{Doubles, OF_ACKS, serve_patiently};
 use crate::support::{PATIENCE, send};
 
 /// T2: others took an error of the question for the delivery of everything that waited for an acknowledgement.
@@ -19,7 +19,7 @@ use crate::support::{PATIENCE, send};
 fn a_question_that_fails_delivers_nothing_and_loses_nothing() {
     // Those that last, and leave the indexer the truth.
     let lasting = OF_ACKS.iter().filter(|case| case.acked == Doubles::Never && !case.amid.contains("first"));
-    serve(&lasting.copied().collect::<Vec<_>>(), |case, _| {
+    serve_patiently(&lasting.copied().collect::<Vec<_>>(), |case, _| {
         let receiver = acknowledging(Duration::ZERO, &[case.amid]);
         let letter = Letter::new();
         let forwarder = builder(splunk(receiver.url()).ack(true), &letter).start().unwrap();

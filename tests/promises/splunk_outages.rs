@@ -200,9 +200,7 @@ fn a_body_that_is_too_large_is_halved_until_it_fits() {
 /// no other can speak for.
 #[test]
 fn a_body_that_is_reset_by_its_size_is_halved_until_it_fits() {
-    for (bytes, batch_size, events) in
-        [(60_000, 500, 2_000), (20_000, 500, 2_000), (9_000, 200, 600), (20_000, 500, 500)]
-    {
+    let halved = |bytes: usize, batch_size: usize, events: usize| {
         let receiver = receiver(&[&format!("reset:bytes={bytes}")]);
         let letter = Letter::new();
         let builder = builder(splunk(receiver.url()), &letter).batch_size(batch_size).batch_timeout(PATIENCE);
@@ -215,7 +213,14 @@ fn a_body_that_is_reset_by_its_size_is_halved_until_it_fits() {
         assert!(report.metrics.error_counts["connection_reset"] > 0, "{:?}", report.metrics.error_counts);
         assert!(report.all_delivered(), "{events} events at {bytes} bytes: {report}");
         assert_balanced(&sent, &receiver, &letter, &report);
-    }
+    };
+    std::thread::scope(|scope| {
+        for (bytes, batch_size, events) in
+            [(60_000, 500, 2_000), (20_000, 500, 2_000), (9_000, 200, 600), (20_000, 500, 500)]
+        {
+            scope.spawn(move || halved(bytes, batch_size, events));
+        }
+    });
 }
 
 /// T21: and its neighbours are delivered.

@@ -49,33 +49,40 @@ fn a_bad_event_between_two_good_ones_goes_to_the_dead_letter_alone() {
 fn as_many_go_to_the_dead_letter_as_are_bad_and_no_neighbour_does() {
     let scattered = |index: usize| index < 500 && index % 12 == 3;
     let in_a_row = |index: usize| (100..160).contains(&index);
-    let kinds: [(&str, &dyn Fn(usize) -> bool); 2] = [("scattered", &scattered), ("in a row", &in_a_row)];
-    for fault in ["400:contains=poison", "400:contains=poison,code=5", "500:contains=poison"] {
-        for (how, is_bad) in kinds {
-            let receiver = receiver(&[fault]);
-            let letter = Letter::new();
-            let mut breaker = BreakerConfig::default();
-            breaker.recovery_timeout = Duration::from_millis(1);
-            let builder = builder(splunk(receiver.url()), &letter).batch_size(500).breaker(breaker);
-            let forwarder = builder.start().unwrap();
-            let emitter = forwarder.emitter();
-            let tool = |index| if is_bad(index) { "poison" } else { "tool" };
-            let mut sent: Vec<EventId> = (0..2_000).map(|index| send_one(&emitter, tool(index), 0)).collect();
-            let bad = (0..2_000).filter(|index| is_bad(*index)).count();
-            // Good ones keep coming: were only bad ones left, a 500 would be an outage, which buries nobody.
-            wait_until(&forwarder, |metrics| {
-                sent.push(send_one(&emitter, "tool", 0));
-                metrics.events_failed >= bad as u64
-            });
-            wait_for_fates(&forwarder, sent.len());
-            let report = forwarder.drain(PATIENCE);
-            let expected: BTreeSet<String> =
-                (0..2_000).filter(|index| is_bad(*index)).map(|index| sent[index].to_string()).collect();
-            let dead: BTreeSet<String> = letter.records().into_keys().collect();
-            assert_eq!(dead, expected, "{fault}, {how}: {report}");
-            assert_balanced(&sent, &receiver, &letter, &report);
+    let kinds: [(&str, &(dyn Fn(usize) -> bool + Sync)); 2] = [("scattered", &scattered), ("in a row", &in_a_row)];
+    // All at a time, since each is waited out.
+    std::thread::scope(|scope| {
+        for fault in ["400:contains=poison", "400:contains=poison,code=5", "500:contains=poison"] {
+            for (how, is_bad) in kinds {
+                scope.spawn(move || bad_ones_alone_are_dead(fault, how, is_bad));
+            }
         }
-    }
+    });
+}
+
+fn bad_ones_alone_are_dead(fault: &str, how: &str, is_bad: &dyn Fn(usize) -> bool) {
+    let receiver = receiver(&[fault]);
+    let letter = Letter::new();
+    let mut breaker = BreakerConfig::default();
+    breaker.recovery_timeout = Duration::from_millis(1);
+    let builder = builder(splunk(receiver.url()), &letter).batch_size(500).breaker(breaker);
+    let forwarder = builder.start().unwrap();
+    let emitter = forwarder.emitter();
+    let tool = |index| if is_bad(index) { "poison" } else { "tool" };
+    let mut sent: Vec<EventId> = (0..2_000).map(|index| send_one(&emitter, tool(index), 0)).collect();
+    let bad = (0..2_000).filter(|index| is_bad(*index)).count();
+    // Good ones keep coming: were only bad ones left, a 500 would be an outage, which buries nobody.
+    wait_until(&forwarder, |metrics| {
+        sent.push(send_one(&emitter, "tool", 0));
+        metrics.events_failed >= bad as u64
+    });
+    wait_for_fates(&forwarder, sent.len());
+    let report = forwarder.drain(PATIENCE);
+    let expected: BTreeSet<String> =
+        (0..2_000).filter(|index| is_bad(*index)).map(|index| sent[index].to_string()).collect();
+    let dead: BTreeSet<String> = letter.records().into_keys().collect();
+    assert_eq!(dead, expected, "{fault}, {how}: {report}");
+    assert_balanced(&sent, &receiver, &letter, &report);
 }
 
 /// T6: what is refused as a whole is never counted as sent, at no moment; it is kept, or in the dead letter.

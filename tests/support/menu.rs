@@ -104,6 +104,8 @@ pub const OF_ACKS: &[Case] = &[
 
 /// How many cases run at once: they wait more than they work.
 const AT_ONCE: usize = 4;
+/// The same of those that have no time to keep.
+const PATIENT_AT_ONCE: usize = 12;
 /// Names one case to run alone.
 const CASE: &str = "SIEM_FORWARD_CASE";
 /// What all that is drawn comes from; drawn itself without it.
@@ -112,6 +114,15 @@ const SEED: &str = "SIEM_FORWARD_SEED";
 /// Runs each of these with a generator of its own, in an order that is drawn too; fails naming those that failed, and how
 /// to run each again.
 pub fn serve(cases: &[Case], dish: impl Fn(&Case, &mut Rng) + Sync) {
+    serve_at_once(AT_ONCE, cases, dish);
+}
+
+/// The same, where nothing has to happen in a certain time: more of them at once.
+pub fn serve_patiently(cases: &[Case], dish: impl Fn(&Case, &mut Rng) + Sync) {
+    serve_at_once(PATIENT_AT_ONCE, cases, dish);
+}
+
+fn serve_at_once(at_once: usize, cases: &[Case], dish: impl Fn(&Case, &mut Rng) + Sync) {
     let only = std::env::var(CASE).ok();
     let known = || OF_EVENTS.iter().chain(OF_ACKS).map(|case| case.name);
     assert!(only.iter().all(|only| known().any(|name| name == only)), "{CASE}: {only:?} is no case of the menu");
@@ -133,7 +144,7 @@ pub fn serve(cases: &[Case], dish: impl Fn(&Case, &mut Rng) + Sync) {
             }
         }
     };
-    thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(cook))));
+    thread::scope(|scope| (0..at_once).for_each(|_| drop(scope.spawn(cook))));
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {} cases failed: {failed:?}", failed.len(), cases.len());
 }

@@ -291,7 +291,7 @@ pub fn assert_one_fate_each(
 pub fn wait_until(forwarder: &Forwarder, mut condition: impl FnMut(&siem_forward::Snapshot) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     // A snapshot merges the histograms of all threads, which a debug build takes milliseconds for.
-    let mut pause = Duration::from_millis(4);
+    let mut pause = Duration::from_millis(10);
     while !condition(&forwarder.metrics()) {
         assert!(Instant::now() < deadline, "never happened: {:?}", forwarder.metrics());
         std::thread::sleep(pause);
