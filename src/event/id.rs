@@ -35,7 +35,7 @@ impl EventId {
     }
 
     /// The id with these 128 bits.
-    pub fn from_u128(bits: u128) -> Self {
+    pub const fn from_u128(bits: u128) -> Self {
         Self(Uuid::from_u128(bits))
     }
 

@@ -9,7 +9,7 @@ use super::map::Memory;
 use super::scan::{Refused, Scan, ScanMemory};
 use super::tape::{Item, Kind};
 use super::walk::Walk;
-use crate::event::{AuditEvent, EventSeed, TextBuffer};
+use crate::event::{AuditEvent, EventId, EventSeed, TextBuffer};
 
 /// How deep a line may be nested before the parser gives up; the event's own limit for details lies below.
 const DEPTH_MAX: usize = 128;
@@ -74,6 +74,8 @@ pub(super) struct Parser {
     map: Option<InputMap>,
     /// The map's.
     memory: Memory,
+    /// Of events that come without one; `None` gives them fresh ones.
+    absent_id: Option<EventId>,
 }
 
 impl Parser {
@@ -86,7 +88,14 @@ impl Parser {
             scan: ScanMemory::default(),
             map: None,
             memory: Memory::default(),
+            absent_id: None,
         }
+    }
+
+    /// Events that come without an id have this one.
+    #[cfg(feature = "kafka")]
+    pub(super) fn set_absent_id(&mut self, id: EventId) {
+        self.absent_id = Some(id);
     }
 
     pub(super) fn set_map(&mut self, map: InputMap) {
@@ -121,7 +130,7 @@ impl Parser {
         if scan.peek() != b'{' {
             return Err(Refused);
         }
-        let mut event = EventSeed { buffer }.deserialize(&mut scan)?;
+        let mut event = EventSeed { buffer, id: self.absent_id }.deserialize(&mut scan)?;
         event.is_plain = scan.finish()?;
         Ok(event)
     }
@@ -134,8 +143,8 @@ impl Parser {
         let mut tape = std::mem::replace(&mut self.tape, Tape::null());
         let map = self.map.as_ref().map(|map| (map, &mut self.memory));
         let event = match fill_tape_padded(&mut self.scratch, line.len(), &mut self.buffers, &mut tape) {
-            Ok(()) => Self::read(map, &tape.0, Some(line), buffer),
-            Err(error) => Self::parse_exactly(map, line, error.error(), buffer),
+            Ok(()) => Self::read(map, &tape.0, Some(line), buffer, self.absent_id),
+            Err(error) => Self::parse_exactly(map, line, error.error(), buffer, self.absent_id),
         };
         self.tape = tape.reset();
         event
@@ -146,13 +155,14 @@ impl Parser {
         record: &[N],
         line: Option<&[u8]>,
         buffer: TextBuffer,
+        absent_id: Option<EventId>,
     ) -> Result<AuditEvent, Unreadable> {
         if !matches!(record.first().map(Item::kind), Some(Kind::Object { .. })) {
             return Err(Unreadable::NotAnObject);
         }
         let event = match map {
-            None => EventSeed { buffer }.deserialize(&mut Walk::new(record)),
-            Some((map, memory)) => map.event(record, line, memory, buffer),
+            None => EventSeed { buffer, id: absent_id }.deserialize(&mut Walk::new(record)),
+            Some((map, memory)) => map.event(record, line, memory, buffer, absent_id),
         };
         event.map_err(|reason| Unreadable::NotAnEvent(reason.0))
     }
@@ -165,6 +175,7 @@ impl Parser {
         line: &[u8],
         refused: &ErrorType,
         buffer: TextBuffer,
+        absent_id: Option<EventId>,
     ) -> Result<AuditEvent, Unreadable> {
         if matches!(refused, ErrorType::DepthLimitExceeded) {
             return Err(Unreadable::NotAnEvent("nested too deep".to_owned()));
@@ -173,7 +184,7 @@ impl Parser {
         // There is one line, and its number is ours to tell.
         let record = exact_tape(text)
             .map_err(|error| Unreadable::NotJson(error.to_string().replace(" at line 1 column ", " at byte ")))?;
-        Self::read(map, &record, None, buffer)
+        Self::read(map, &record, None, buffer, absent_id)
     }
 }
 

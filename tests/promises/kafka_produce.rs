@@ -296,3 +296,15 @@ fn what_is_no_cluster_is_told_and_the_password_is_not() {
         assert!(kafka().tls(Default::default()).unwrap_err().to_string().contains("--features kafka-tls"));
     }
 }
+
+/// To librdkafka, none at all is without an end: what a broker lost would be waited for forever.
+#[test]
+fn a_timeout_is_a_second_at_least_and_a_day_at_most() {
+    for (asked, held) in [(Duration::ZERO, "1s"), (Duration::from_secs(7), "7s"), (Duration::MAX, "86400s")] {
+        let kafka = Kafka::new(["kafka:9092"], "audit").unwrap().timeout(asked).message_timeout(asked);
+        let shown = format!("{kafka:?}");
+        for key in ["timeout", "message_timeout"] {
+            assert!(shown.contains(&format!(" {key}: {held}")), "{key}: {shown}");
+        }
+    }
+}

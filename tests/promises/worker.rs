@@ -219,9 +219,9 @@ fn a_siem_that_is_down_pauses_the_partitions_and_moves_none() {
 }
 
 /// Who waits for room goes on polling: else one that joins would get nothing until the group takes the first for dead, 30 s
-/// later.
+/// later. What was paused when it was given up is read all the same when it comes back.
 #[test]
-fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins() {
+fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins_and_reads_them_again_after_it() {
     const EVENTS: u32 = 2_000;
     let (brokers, receiver) = (Brokers::at_a_distance(&["audit"]), receiver(&["503"]));
     write(&brokers.addresses(), "audit", values(0..EVENTS));
@@ -239,9 +239,52 @@ fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins() {
     receiver.set_faults(Vec::new());
     wait_for(&receiver, u64::from(EVENTS));
     wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == i64::from(EVENTS));
-    let (first, second) = (end(first), end(second));
+    let second = end(second);
+    wait_until(|| first.stderr().matches("partitions: 4").count() == 2);
+    const MORE: u32 = 200;
+    write(&brokers.addresses(), "audit", values(EVENTS..EVENTS + MORE));
+    wait_for(&receiver, u64::from(EVENTS + MORE));
+    let first = end(first);
     assert_eq!((first.code, second.code), (0, 0), "{first:?} {second:?}");
-    assert_received(&receiver, 0..EVENTS);
+    assert_received(&receiver, 0..EVENTS + MORE);
+}
+
+/// Whoever reads a record gives it the same id, so that the copies of it can be told: here one worker is killed before it has
+/// committed anything.
+#[test]
+fn a_record_without_an_id_has_the_same_one_whoever_reads_it() {
+    const EVENTS: u32 = 100;
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&["503:taken"]));
+    let without_id = |line: String| line.replacen(r#""id":"#, r#""number":"#, 1);
+    write(&brokers.addresses(), "audit", values(0..EVENTS).into_iter().map(without_id));
+    let scene = scene(&brokers.addresses(), &receiver, "", "");
+    let worker = start(&scene);
+    wait_for(&receiver, u64::from(EVENTS));
+    worker.signal(Signal::KILL);
+    drop(worker.wait());
+    assert_eq!(committed(&brokers.addresses(), GROUP, "audit"), 0);
+    receiver.set_faults(Vec::new());
+    let worker = start(&scene);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == i64::from(EVENTS));
+    assert_eq!(end(worker).code, 0);
+    let counts = receiver.counts();
+    assert_eq!((counts.unique, counts.duplicated >= u64::from(EVENTS)), (u64::from(EVENTS), true), "{counts:?}");
+}
+
+/// It has its fate: nobody is to read it again, and nothing behind it waits.
+#[test]
+fn what_is_filtered_or_sampled_out_is_committed_as_refused_for_good() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    write(&brokers.addresses(), "audit", values(0..100));
+    for (number, keys) in ["filter = { severity_min = \"critical\" }", "sampling = { low = 0.0 }"].iter().enumerate() {
+        let scene = scene(&brokers.addresses(), &receiver, keys, "");
+        scene.write("siem.toml", scene.read("siem.toml").replace(GROUP, &format!("{GROUP}-{number}")));
+        let worker = start(&scene);
+        wait_until(|| committed(&brokers.addresses(), &format!("{GROUP}-{number}"), "audit") == 100);
+        let ran = end(worker);
+        assert_eq!((ran.code, &ran.json()["delivered"]), (0, &0.into()), "{keys}: {ran:?}");
+    }
+    assert_eq!(receiver.counts().events, 0);
 }
 
 /// Under each fault of the SIEM: what is committed never exceeds what it holds, and what is in the dead letter; and a worker

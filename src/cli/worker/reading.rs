@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// The same while something waits for room.
 const POLL_PAUSED: Duration = Duration::from_millis(5);
 /// A full ring is waited for so long before the partitions pause, which throws away what was fetched ahead.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 pub(super) struct Reading<'a> {
     forwarder: &'a Forwarder,
@@ -102,14 +102,14 @@ impl<'a> Reading<'a> {
                 break;
             }
         }
-        let is_full = !self.waiting.is_empty();
+        let is_full = !self.waiting.is_empty() || self.tracker.is_far_ahead();
         if is_full != self.is_paused {
             if is_full {
                 group.pause();
+                self.is_paused = true;
             } else {
-                group.resume();
+                self.is_paused = !group.resume();
             }
-            self.is_paused = is_full;
         }
         let read = group.poll(if is_full { POLL_PAUSED } else { POLL }, |consumed| self.read(consumed))?;
         let Some((place, read)) = read else { return Ok(false) };
@@ -124,12 +124,13 @@ impl<'a> Reading<'a> {
     }
 
     fn read(&mut self, consumed: Consumed<'_>) -> Option<(Place, Read)> {
-        let Consumed::Record { topic, partition, offset, value } = consumed else { return None };
+        let Consumed::Record { topic, partition, offset, value, written_at } = consumed else { return None };
         let place = self.tracker.locate(topic, partition, offset)?;
         let value = value.unwrap_or_default();
         self.bytes += value.len() as u64;
         let buffer = self.emitters.first()?.buffer_of(self.reader.text_bytes(value));
-        let read = match self.reader.read(value, buffer) {
+        let id = || RecordReader::id(topic, partition, offset, written_at);
+        let read = match self.reader.read(value, buffer, id) {
             Ok(event) => Read::Event(event),
             Err(reason) => Read::Rejected(RecordReader::reject(topic, partition, offset, reason, value)),
         };

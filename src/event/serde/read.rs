@@ -23,13 +23,15 @@ const ORIGINAL_ID: &str = "original_id";
 
 impl<'de> Deserialize<'de> for AuditEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        EventSeed { buffer: TextBuffer::with_capacity(256) }.deserialize(deserializer)
+        EventSeed { buffer: TextBuffer::with_capacity(256), id: None }.deserialize(deserializer)
     }
 }
 
 /// Reads an event into this buffer, which must be empty. An error loses the buffer.
 pub(crate) struct EventSeed {
     pub(crate) buffer: TextBuffer,
+    /// Of an event that comes without one; `None` gives it a fresh one.
+    pub(crate) id: Option<EventId>,
 }
 
 impl<'de> DeserializeSeed<'de> for EventSeed {
@@ -49,7 +51,7 @@ impl<'de> Visitor<'de> for EventSeed {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AuditEvent, A::Error> {
-        let mut reading = Reading::new(self.buffer);
+        let mut reading = Reading::new(self.buffer, self.id);
         let mut other = Cow::Borrowed("");
         while let Some(key) = map.next_key_seed(KeySeed(&mut other))? {
             reading.read(key, &other, &mut map)?;
@@ -72,8 +74,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(text: TextBuffer) -> Self {
-        Self { text, id: None, timestamp: None, event_type: None, severity: None, seen: 0, keys: DetailKeys::default() }
+    fn new(text: TextBuffer, id: Option<EventId>) -> Self {
+        Self { text, id, timestamp: None, event_type: None, severity: None, seen: 0, keys: DetailKeys::default() }
     }
 
     /// Reads the value of one key; `other` is its name where it is none of ours.

@@ -57,6 +57,8 @@ pub(crate) enum Consumed<'m> {
         partition: i32,
         offset: i64,
         value: Option<&'m [u8]>,
+        /// When it was written, in milliseconds since 1970, where that is known.
+        written_at: Option<i64>,
     },
     /// Nothing, for now.
     Nothing,
@@ -143,7 +145,8 @@ impl Group {
         match self.consumer.poll(timeout) {
             Some(Ok(message)) => {
                 let (topic, partition) = (message.topic(), message.partition());
-                Ok(take(Consumed::Record { topic, partition, offset: message.offset(), value: message.payload() }))
+                let (offset, written_at) = (message.offset(), message.timestamp().to_millis());
+                Ok(take(Consumed::Record { topic, partition, offset, value: message.payload(), written_at }))
             }
             Some(Err(error)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
@@ -165,10 +168,10 @@ impl Group {
         pause(&self.consumer);
     }
 
-    pub(crate) fn resume(&self) {
-        if let Err(error) = self.consumer.assignment().and_then(|all| self.consumer.resume(&all)) {
-            log::debug!("partitions are not resumed: {error}");
-        }
+    /// Reads on; whether it does.
+    pub(crate) fn resume(&self) -> bool {
+        let resumed = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
+        resumed.inspect_err(|error| log::debug!("partitions are not resumed: {error}")).is_ok()
     }
 
     /// Commits what is due, without waiting for the answer.

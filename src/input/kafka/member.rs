@@ -167,6 +167,10 @@ impl ConsumerContext for Member {
                 for partition in &partitions {
                     self.tracker.revoke(partition);
                 }
+                // librdkafka remembers a pause beyond the assignment: came they back, nothing would ever be read of them.
+                if let Err(error) = consumer.resume(revoked) {
+                    log::debug!("partitions that are given up stay paused: {error}");
+                }
                 self.figures.given_up(&partitions);
                 self.joining.follows();
             }

@@ -1,12 +1,15 @@
 //! One record's value into one event.
 
-use crate::event::{AuditEvent, TextBuffer};
+use crate::event::{AuditEvent, EventId, TextBuffer};
 use crate::format::json;
 use crate::input::ndjson::Parser;
 use crate::input::{InputMap, RejectedLine, Unit, Unreadable};
 
 /// A value may be this much longer than the event in it: JSON can write a character in six, and takes keys and quotes.
 const VALUE_BYTES_PER_EVENT_BYTE: usize = 6;
+
+/// Stands for the id of a record that has none, until it is given its own.
+const NO_ID: EventId = EventId::from_u128(0);
 
 /// Reads values: in our own layout, or as a map says.
 pub(crate) struct RecordReader {
@@ -17,6 +20,7 @@ pub(crate) struct RecordReader {
 impl RecordReader {
     pub(crate) fn new(map: Option<InputMap>, event_bytes_max: usize) -> Self {
         let mut parser = Parser::new();
+        parser.set_absent_id(NO_ID);
         if let Some(map) = map {
             parser.set_map(map);
         }
@@ -28,15 +32,31 @@ impl RecordReader {
         self.parser.text_bytes(value)
     }
 
-    /// The event in this value, in this buffer.
+    /// The event in this value, in this buffer. One without an id has this one: it must be the same whenever the record is read,
+    /// or nobody could tell the copies.
     ///
     /// # Errors
     /// Why it is none; a record without a value is none.
-    pub(crate) fn read(&mut self, value: &[u8], buffer: TextBuffer) -> Result<AuditEvent, Unreadable> {
+    pub(crate) fn read(
+        &mut self,
+        value: &[u8],
+        buffer: TextBuffer,
+        id: impl FnOnce() -> EventId,
+    ) -> Result<AuditEvent, Unreadable> {
         if value.len() > self.value_bytes_max {
             return Err(Unreadable::TooLong { bytes: value.len() as u64, bytes_max: self.value_bytes_max });
         }
-        self.parser.parse(value, buffer)
+        let mut event = self.parser.parse(value, buffer)?;
+        if event.id == NO_ID {
+            event.id = id();
+        }
+        Ok(event)
+    }
+
+    /// The id of an event that comes without one: of where and when it was written, since a topic that is made anew has the
+    /// same places again.
+    pub(crate) fn id(topic: &str, partition: i32, offset: i64, written_at: Option<i64>) -> EventId {
+        EventId::from_foreign(&format!("{topic}[{partition}]@{offset}/{}", written_at.unwrap_or(0)))
     }
 
     /// A record that is no event, by its place.
@@ -69,7 +89,8 @@ mod tests {
     #[test]
     fn a_value_is_an_event_or_a_line_that_says_where_it_lies() {
         let mut reader = RecordReader::new(None, 1_000);
-        let mut read = |value: &str| reader.read(value.as_bytes(), TextBuffer::with_capacity(64));
+        let mut read =
+            |value: &str| reader.read(value.as_bytes(), TextBuffer::with_capacity(64), || EventId::from_u128(7));
         let event = read(r#"{"timestamp":"2026-01-01T00:00:00Z","event_type":"user_login","severity":"low"}"#).unwrap();
         for (value, reason) in
             [("", "not JSON"), ("{}", "timestamp is missing"), (&*"x".repeat(6_001), "the line has 6001")]
@@ -81,5 +102,28 @@ mod tests {
         }
         let line = RecordReader::reject_event("audit", 0, 1, &event);
         assert!(line.text().contains(&event.id().to_string()));
+    }
+
+    /// In each of the ways in which a value is read.
+    #[test]
+    fn an_event_without_an_id_has_that_of_its_record_and_any_other_keeps_its_own() {
+        let map = "timestamp = \"/timestamp\"\nevent_type = \"/event_type\"\nseverity = \"/severity\"\nid = \"/id\"\n";
+        let map = InputMap::from_toml(map).unwrap();
+        let head = r#""timestamp":"2026-01-01T00:00:00Z","event_type":"user_login","severity":"low""#;
+        let id = RecordReader::id("audit", 3, 17, Some(1_767_225_600_000));
+        for mut reader in [RecordReader::new(None, 1_000), RecordReader::new(Some(map), 1_000)] {
+            let mut read = |value: &str| {
+                let event = reader.read(value.as_bytes(), TextBuffer::with_capacity(64), || id);
+                event.unwrap().id()
+            };
+            // Scanned, parsed since its key is escaped, and read by the parser of large numbers.
+            for end in ["", r#","\u0061":1"#, r#","n":1e400"#, r#","id":null"#, r#","id":"""#] {
+                assert_eq!(read(&format!("{{{head}{end}}}")), id, "{end}");
+            }
+            let own = "01980000-0000-7000-8000-000000000001";
+            assert_eq!(read(&format!("{{{head},\"id\":\"{own}\"}}")).to_string(), own);
+        }
+        assert_ne!(id, RecordReader::id("audit", 3, 17, Some(1_767_225_600_001)), "a topic that was made anew");
+        assert_ne!(id, RecordReader::id("audit", 3, 18, Some(1_767_225_600_000)));
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -21,6 +22,10 @@ use crate::siem::CauseKind;
 
 /// Whoever waits looks this often whether it still may.
 pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// The most records of a partition that are read from the oldest without a fate on. Each is 16 bytes here, and most of them were
+/// delivered: after a kill they are delivered again.
+pub(crate) const AHEAD_MAX: usize = 1_000_000;
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +52,8 @@ pub(crate) struct Tracker {
     state: Mutex<State>,
     /// Told when a partition has nothing open any more.
     closed: Condvar,
+    /// A partition was read as far ahead as may be, and not half of that has come to its fate since.
+    is_far_ahead: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +100,21 @@ impl Tracker {
         if let Some(number) = state.numbers.remove(partition) {
             state.assignments.remove(&number);
         }
+        self.look_ahead(state);
+    }
+
+    /// Whether enough was read for now: one record without a fate holds up what could be committed behind it.
+    pub(crate) fn is_far_ahead(&self) -> bool {
+        // Relaxed: one record more or less.
+        self.is_far_ahead.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room again.
+    fn look_ahead(&self, state: &State) {
+        if self.is_far_ahead() {
+            let is_far = state.assignments.values().any(|assignment| assignment.watermark.ahead() > AHEAD_MAX / 2);
+            self.is_far_ahead.store(is_far, Ordering::Relaxed);
+        }
     }
 
     /// The place of a record that was read. `None` where its partition is not ours.
@@ -115,6 +137,9 @@ impl Tracker {
         let state = &mut *self.state.lock();
         let Some(assignment) = state.assignments.get_mut(&place.assignment) else { return false };
         assignment.watermark.take(place.offset);
+        if assignment.watermark.ahead() >= AHEAD_MAX {
+            self.is_far_ahead.store(true, Ordering::Relaxed);
+        }
         let Some(id) = id else { return true };
         match state.open.entry(id.as_u128()) {
             Entry::Occupied(mut known) => known.get_mut().more.push(place),
@@ -145,7 +170,9 @@ impl Tracker {
 
     /// The record at this place has its fate without having been an event under way.
     pub(crate) fn settle(&self, place: Place) {
-        self.state.lock().settle(place);
+        let state = &mut *self.state.lock();
+        state.settle(place);
+        self.look_ahead(state);
         self.closed.notify_all();
     }
 
@@ -197,6 +224,7 @@ impl Tracker {
                 state.close(open);
             }
         }
+        self.look_ahead(state);
         self.closed.notify_all();
     }
 }

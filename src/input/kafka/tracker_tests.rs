@@ -49,6 +49,28 @@ fn a_position_is_due_until_it_is_committed_and_again_when_it_has_moved() {
     assert!(tracker.wait(&[partition(0)], Duration::ZERO, || false));
 }
 
+/// Else one record without a fate would let all behind it be read, kept in mind, and delivered again after a kill.
+#[test]
+fn a_partition_is_read_so_far_ahead_of_its_oldest_record_and_no_further() {
+    let tracker = Tracker::default();
+    (0..2).for_each(|number| tracker.assign(partition(number)));
+    let take = |offset: i64| {
+        let place = tracker.locate("audit", 0, offset).unwrap();
+        assert!(tracker.begin(place, None));
+        place
+    };
+    let most = i64::try_from(AHEAD_MAX).unwrap();
+    let places: Vec<Place> = (0..most - 1).map(take).collect();
+    places[1..].iter().for_each(|place| tracker.settle(*place));
+    assert!(!tracker.is_far_ahead());
+    take(most - 1);
+    assert!(tracker.is_far_ahead(), "the oldest has no fate");
+    tracker.settle(places[0]);
+    assert!(!tracker.is_far_ahead(), "only the last has none");
+    tracker.revoke(&partition(0));
+    assert_eq!(tracker.due(), []);
+}
+
 /// Which copy was delivered nobody knows: were the first called settled, the second could be lost.
 #[test]
 fn copies_of_an_event_are_settled_together() {

@@ -53,6 +53,11 @@ impl Watermark {
         self.taken.front().map(|first| first.offset).or(self.next)
     }
 
+    /// How many records were taken from the oldest without a fate on.
+    pub(super) fn ahead(&self) -> usize {
+        self.taken.len()
+    }
+
     /// Whether a record is without a fate.
     pub(super) fn is_open(&self) -> bool {
         !self.taken.is_empty()

@@ -20,7 +20,9 @@ use memchr::memchr2;
 
 use super::tape::{Item, Kind};
 use super::walk::Reason;
-use crate::event::{AuditEvent, DetailValue, EventBuilder, EventType, Field, TextBuffer, Timestamp, now, repeated};
+use crate::event::{
+    AuditEvent, DetailValue, EventBuilder, EventId, EventType, Field, TextBuffer, Timestamp, now, repeated,
+};
 
 use choice::Choice;
 use compact::write_value;
@@ -81,6 +83,7 @@ impl InputMap {
         line: Option<&[u8]>,
         memory: &mut Memory,
         buffer: TextBuffer,
+        absent_id: Option<EventId>,
     ) -> Result<AuditEvent, Reason> {
         let record = &self.places.find(record, memory)?;
         let timestamp = self.timestamp(record)?;
@@ -92,6 +95,9 @@ impl InputMap {
         let name = name.ok_or_else(|| missing("event_type", &self.event_type))?;
         let event_type = EventType::custom(&name).map_err(Reason::custom)?;
         let mut builder = EventBuilder::begin((), buffer, event_type, severity, now()).timestamp(timestamp);
+        if let Some(id) = absent_id {
+            builder = builder.id(id);
+        }
         let mut original_id = None;
         if let Some((id, foreign)) = self.id.iter().find_map(|choice| choice.id(record)) {
             builder = builder.id(id);
@@ -267,12 +273,12 @@ mod tests {
     fn event(map: &str, record: &str) -> Result<AuditEvent, String> {
         let map = InputMap::from_toml(map).unwrap_or_else(|error| panic!("{error}"));
         let exact = map
-            .event(&exact_tape(record).unwrap(), None, &mut Memory::default(), TextBuffer::with_capacity(64))
+            .event(&exact_tape(record).unwrap(), None, &mut Memory::default(), TextBuffer::with_capacity(64), None)
             .map_err(|reason| reason.0);
         let mut bytes = record.as_bytes().to_vec();
         let Ok(tape) = simd_json::to_tape(&mut bytes) else { return exact };
         let fast = map
-            .event(&tape.0, Some(record.as_bytes()), &mut Memory::default(), TextBuffer::with_capacity(64))
+            .event(&tape.0, Some(record.as_bytes()), &mut Memory::default(), TextBuffer::with_capacity(64), None)
             .map_err(|reason| reason.0);
         match (&fast, &exact) {
             (Ok(fast), Ok(exact)) => assert_eq!(shown(fast), shown(exact), "{record}"),

@@ -32,6 +32,9 @@ const LINGER_MS: &str = "5";
 /// What librdkafka may hold. The engine's own bound, `pending_bytes_max`, lies below.
 const QUEUE_KBYTES_MAX: &str = "2097151";
 const QUEUE_MESSAGES_MAX: &str = "20000000";
+/// What a timeout is held to: none at all is without an end to librdkafka.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 /// A topic that is not there yet may be on its way: some brokers make it when it is first asked for.
 const TOPIC_PATIENCE_MS: &str = "5000";
 
@@ -164,7 +167,7 @@ impl Kafka {
     /// How long a broker is waited for when a connection is made or health is asked; 1 s to a day. Default 10 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.cluster.timeout = timeout;
+        self.cluster.timeout = timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX);
         self
     }
 
@@ -173,7 +176,7 @@ impl Kafka {
     /// record is sent twice that was only late.
     #[must_use]
     pub fn message_timeout(mut self, timeout: Duration) -> Self {
-        self.message_timeout = timeout;
+        self.message_timeout = timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX);
         self
     }
 
