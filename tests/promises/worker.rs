@@ -223,6 +223,7 @@ fn a_siem_that_is_down_pauses_the_partitions_and_moves_none() {
 #[test]
 fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins_and_reads_them_again_after_it() {
     const EVENTS: u32 = 2_000;
+    const MORE: u32 = 200;
     let (brokers, receiver) = (Brokers::at_a_distance(&["audit"]), receiver(&["503"]));
     write(&brokers.addresses(), "audit", values(0..EVENTS));
     let keys = "max_queue_size = 100\nbatch_size = 50\nbreaker.recovery_timeout_seconds = 0.1";
@@ -241,7 +242,6 @@ fn a_worker_whose_siem_is_down_shares_its_partitions_with_one_that_joins_and_rea
     wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == i64::from(EVENTS));
     let second = end(second);
     wait_until(|| first.stderr().matches("partitions: 4").count() == 2);
-    const MORE: u32 = 200;
     write(&brokers.addresses(), "audit", values(EVENTS..EVENTS + MORE));
     wait_for(&receiver, u64::from(EVENTS + MORE));
     let first = end(first);
