@@ -20,6 +20,7 @@ ask destination_down
 ask delivery_latency
 ask idle
 ask file_to_hec
+ask profile
 ask peers --obtain
 perf/plot/plot.py
 perf/readme.py

@@ -89,3 +89,23 @@ fn the_instructions_of_a_parts_threads_are_shared_among_its_events() {
     let (content, said) = awk("figures.awk", &files[..3]);
     assert!(!content && said.contains("2 dumps, and 3 threads were counted"), "{said}");
 }
+
+/// The table of docs/scaling.md has the figures of the baseline, rounded.
+#[test]
+fn the_document_on_scaling_tells_the_figures_that_are_compared_with() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let (document, baseline) = (read("docs/scaling.md"), read("perf/instructions/baseline.txt"));
+    for (row, part, numbers) in [
+        ("| build and emit", "emit/producers", &["1", "", "4", "", "16", "64"]),
+        ("| out of the ring", "batch/batchers", &["1", "2", "4", "8", "", ""]),
+    ] {
+        let told = document.lines().find(|line| line.starts_with(row)).unwrap();
+        let told: Vec<String> =
+            told.trim_matches('|').split('|').skip(1).map(|cell| cell.trim().replace(',', "")).collect();
+        let written = numbers.map(|number| match number {
+            "" => String::new(),
+            _ => format!("{:.0}", line(&baseline, &format!("{part}/{number}"))[1].parse::<f64>().unwrap()),
+        });
+        assert_eq!(told, written, "{row}");
+    }
+}
