@@ -288,17 +288,17 @@ fn what_is_filtered_or_sampled_out_is_committed_as_refused_for_good() {
 }
 
 /// Under each fault of the SIEM: what is committed never exceeds what it holds, and what is in the dead letter; and a worker
-/// that comes after delivers the rest.
+/// that comes after delivers the rest. With acknowledgements, it holds what it has acknowledged.
 #[test]
 fn a_commit_never_runs_ahead_under_each_fault_of_the_menu() {
-    let cases: Vec<menu::Case> = menu::OF_EVENTS.to_vec();
-    let cases = std::sync::Mutex::new(cases.into_iter());
+    let of_events = menu::OF_EVENTS.iter().map(|case| (case, false));
+    let cases = std::sync::Mutex::new(of_events.chain(menu::OF_ACKS.iter().map(|case| (case, true))));
     thread::scope(|scope| {
         // They wait more than they work.
         for _ in 0..10 {
             scope.spawn(|| {
-                while let Some(case) = { cases.lock().unwrap().next() } {
-                    one_fault(&case);
+                while let Some((case, acknowledges)) = { cases.lock().unwrap().next() } {
+                    one_fault(case, acknowledges);
                 }
             });
         }
@@ -317,26 +317,42 @@ fn ids_of(brokers: &Brokers) -> BTreeMap<i32, Vec<EventId>> {
     ids
 }
 
-/// Those that the receiver holds, and those that stand in the dead letter: a line that is being written is none yet.
-fn is_fated(receiver: &Receiver, scene: &Scene, id: EventId) -> bool {
+/// Those that the receiver holds, or has acknowledged where it does that, and those that stand in the dead letter: a line that is
+/// being written is none yet.
+fn is_fated(receiver: &Receiver, acknowledges: bool, scene: &Scene, id: EventId) -> bool {
     let is_dead = || {
         let dead = std::fs::read_to_string(scene.path("dead.ndjson")).unwrap_or_default();
         dead.rfind('\n').is_some_and(|end| dead[..end].contains(&id.to_string()))
     };
-    receiver.contains(id.as_u128()) || is_dead()
+    let is_held = match acknowledges {
+        true => receiver.unacknowledged([id.as_u128()]) == 0,
+        false => receiver.contains(id.as_u128()),
+    };
+    is_held || is_dead()
 }
 
-fn one_fault(case: &menu::Case) {
+fn one_fault(case: &menu::Case, acknowledges: bool) {
     const EVENTS: u32 = 120;
-    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[case.amid]));
+    let brokers = Brokers::with(&["audit"]);
+    let receiver = Receiver::start(ReceiverConfig {
+        token: Some(TOKEN.to_owned()),
+        faults: vec![case.amid.parse().unwrap()],
+        ack: acknowledges.then_some(Duration::from_millis(30)),
+        ..ReceiverConfig::default()
+    })
+    .unwrap();
     let mut all = values(0..EVENTS);
     // What the faults that look at events look for.
     all[17] = all[17].replace("u-17", "poison");
     write(&brokers.addresses(), "audit", all);
     let ids = ids_of(&brokers);
-    let keys =
-        "batch_size = 20\ntimeout_seconds = 1\ndrain_timeout_seconds = 1\nbreaker.recovery_timeout_seconds = 0.1";
-    let scene = scene(&brokers.addresses(), &receiver, keys, "");
+    let mut keys =
+        "batch_size = 20\ntimeout_seconds = 1\ndrain_timeout_seconds = 1\nbreaker.recovery_timeout_seconds = 0.1"
+            .to_owned();
+    if acknowledges {
+        keys.push_str("\nack = true\nack_timeout_seconds = 2");
+    }
+    let scene = scene(&brokers.addresses(), &receiver, &keys, "");
     let worker = start(&scene);
     let begun = Instant::now();
     // Each record that is committed, one by one; and how many these are.
@@ -346,7 +362,7 @@ fn one_fault(case: &menu::Case) {
             let known = ids.get(partition).map_or(&[][..], Vec::as_slice);
             for id in &known[..usize::try_from(*position).unwrap()] {
                 assert!(
-                    is_fated(&receiver, &scene, *id),
+                    is_fated(&receiver, acknowledges, &scene, *id),
                     "{}: {id} is committed and nowhere: {positions:?}",
                     case.name
                 );
@@ -354,7 +370,7 @@ fn one_fault(case: &menu::Case) {
         }
         positions.values().sum::<i64>()
     };
-    let is_over = || (0..EVENTS).all(|number| is_fated(&receiver, &scene, id(number)));
+    let is_over = || (0..EVENTS).all(|number| is_fated(&receiver, acknowledges, &scene, id(number)));
     wait_until(|| {
         committed();
         receiver.fault_hits() >= 3 || is_over() || begun.elapsed() > Duration::from_secs(20)
@@ -367,7 +383,7 @@ fn one_fault(case: &menu::Case) {
     wait_until(|| committed() == i64::from(EVENTS));
     let ran = end(worker);
     for number in 0..EVENTS {
-        assert!(is_fated(&receiver, &scene, id(number)), "{}: {number} is nowhere: {ran:?}", case.name);
+        assert!(is_fated(&receiver, acknowledges, &scene, id(number)), "{}: {number} is nowhere: {ran:?}", case.name);
     }
 }
 
