@@ -51,6 +51,21 @@ mod built {
         numbers.map(line).collect()
     }
 
+    /// And take what the second worker on a machine has to say.
+    #[test]
+    fn the_examples_are_configurations() {
+        let own = ["metrics.listen=\"127.0.0.1:9465\"", "siem.splunk.dead_letter.path=\"second.dead.ndjson\""];
+        for (file, sets) in [("produce.toml", &[][..]), ("worker.toml", &[][..]), ("worker.toml", &own)] {
+            let path = format!("{}/examples/kafka/{file}", env!("CARGO_MANIFEST_DIR"));
+            let folder = tempfile::tempdir().unwrap();
+            let mut command = command(&["check", "--offline", "--config", &path]);
+            command.args(sets.iter().flat_map(|set| ["--set", set]));
+            command.current_dir(folder.path()).env("SPLUNK_HEC_TOKEN", "t");
+            let ran = Running::start(command).end();
+            assert_eq!(ran.code, 0, "{file}: {ran:?}");
+        }
+    }
+
     fn with_config(scene: &Scene, arguments: &[&str]) -> Ran {
         let mut command = command(arguments);
         command.arg("--config").arg(scene.path("siem.toml"));

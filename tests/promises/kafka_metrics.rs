@@ -28,6 +28,36 @@ fn of_partition(scrape: &Scrape, family: &str, partition: i32) -> Option<String>
     all.next().map(|(_, value)| value.to_string())
 }
 
+/// librdkafka tells how far it is behind every five seconds.
+fn wait_for_lag(address: SocketAddr, records: u64) {
+    wait_until(|| {
+        let scrape = scrape(address);
+        let is_told = scrape.of("siem_kafka_lag_records").count() == ALL;
+        is_told && scrape.count("siem_kafka_lag_records", &[]) == records
+    });
+}
+
+/// Where the SIEM is down for longer than the ring holds out, partitions are paused, and nothing comes of them that would tell
+/// how far they go.
+#[test]
+fn the_lag_of_a_paused_partition_grows() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&["503"]));
+    write(&brokers.addresses(), "audit", values(0..2_000));
+    let keys = "max_queue_size = 100\nbatch_size = 50\nbreaker.recovery_timeout_seconds = 0.1";
+    let metrics = "\n[metrics]\nlisten = \"127.0.0.1:0\"\n";
+    let scene = scene(&brokers.addresses(), &receiver, keys, metrics);
+    let worker = start(&scene);
+    let address = address(&worker);
+    wait_for_lag(address, 2_000);
+    write(&brokers.addresses(), "audit", values(2_000..2_500));
+    wait_for_lag(address, 2_500);
+    receiver.set_faults(Vec::new());
+    wait_for(&receiver, 2_500);
+    wait_for_lag(address, 0);
+    assert_eq!(end(worker).code, 0);
+    assert_received(&receiver, 0..2_500);
+}
+
 #[test]
 fn lag_and_commits_are_those_of_the_brokers_and_partitions_those_of_the_group() {
     let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
@@ -38,15 +68,7 @@ fn lag_and_commits_are_those_of_the_brokers_and_partitions_those_of_the_group() 
     let address = address(&worker);
     wait_for(&receiver, 500);
     wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 500);
-    // librdkafka tells how far it is behind every five seconds.
-    let lag_is = |records: u64| {
-        wait_until(|| {
-            let scrape = scrape(address);
-            let is_told = scrape.of("siem_kafka_lag_records").count() == ALL;
-            is_told && scrape.count("siem_kafka_lag_records", &[]) == records
-        });
-    };
-    lag_is(0);
+    wait_for_lag(address, 0);
     let first = scrape(address);
     let all: BTreeSet<String> = (0..PARTITIONS).map(|partition| partition.to_string()).collect();
     for family in ["siem_kafka_partitions_owned", "siem_kafka_lag_records", "siem_kafka_committed_offset"] {
@@ -70,12 +92,12 @@ fn lag_and_commits_are_those_of_the_brokers_and_partitions_those_of_the_group() 
     // What comes while the SIEM is down is behind, and nothing more is committed.
     receiver.set_faults(vec!["503".parse().unwrap()]);
     write(&brokers.addresses(), "audit", values(500..620));
-    lag_is(120);
+    wait_for_lag(address, 120);
     let behind = scrape(address);
     assert_eq!(count(&behind, "siem_kafka_commits_total", "result", "ok"), commits);
     receiver.set_faults(Vec::new());
     wait_for(&receiver, 620);
-    lag_is(0);
+    wait_for_lag(address, 0);
     assert!(count(&scrape(address), "siem_kafka_commits_total", "result", "ok") > commits);
     let ran = end(worker);
     let report = ran.json();

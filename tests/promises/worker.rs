@@ -324,10 +324,8 @@ fn is_fated(receiver: &Receiver, acknowledges: bool, scene: &Scene, id: EventId)
         let dead = std::fs::read_to_string(scene.path("dead.ndjson")).unwrap_or_default();
         dead.rfind('\n').is_some_and(|end| dead[..end].contains(&id.to_string()))
     };
-    let is_held = match acknowledges {
-        true => receiver.unacknowledged([id.as_u128()]) == 0,
-        false => receiver.contains(id.as_u128()),
-    };
+    let is_held =
+        if acknowledges { receiver.unacknowledged([id.as_u128()]) == 0 } else { receiver.contains(id.as_u128()) };
     is_held || is_dead()
 }
 

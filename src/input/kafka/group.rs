@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ use super::{Figures, KafkaInput, Tracker};
 
 /// How often librdkafka tells how far the group is behind.
 const STATISTICS_MS: &str = "5000";
+/// How often paused partitions are asked for their ends: before the lag is told again.
+const LOOK_FOR_ENDS: Duration = Duration::from_secs(4);
 /// How often a member says that it is there; a short session has room for three.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 /// A member that has not polled for so much longer than it ever should is taken for dead.
@@ -118,6 +120,7 @@ impl Group {
             hurry,
             joining: Joining::default(),
             committer: committer.clone(),
+            is_paused: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
         };
         let refused = |error: KafkaError| match error {
@@ -166,11 +169,15 @@ impl Group {
     /// Stops reading, without leaving: what was fetched and not handed over is fetched again.
     pub(crate) fn pause(&self) {
         pause(&self.consumer);
+        self.consumer.context().is_paused.store(true, Ordering::Relaxed);
     }
 
     /// Reads on; whether it does.
     pub(crate) fn resume(&self) -> bool {
         let resumed = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
+        let member = self.consumer.context();
+        member.is_paused.store(false, Ordering::Relaxed);
+        member.figures.read_on();
         resumed.inspect_err(|error| log::debug!("partitions are not resumed: {error}")).is_ok()
     }
 
@@ -208,9 +215,16 @@ impl Leaving {
 )]
 fn commit_and_leave(consumer: Arc<BaseConsumer<Member>>, asked: Receiver<Asked>) {
     let member = Arc::clone(consumer.context());
+    let mut looked = Instant::now();
     for asked in &asked {
         match asked {
-            Asked::Commit => member.commit(&consumer),
+            Asked::Commit => {
+                member.commit(&consumer);
+                if looked.elapsed() >= LOOK_FOR_ENDS {
+                    member.look_for_ends(&consumer);
+                    looked = Instant::now();
+                }
+            }
             Asked::CommitAndTell(done) => {
                 member.commit(&consumer);
                 let _is_waited_for = done.send(()).is_ok();

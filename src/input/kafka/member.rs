@@ -28,6 +28,9 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// up what we commit here, so that more would be in vain.
 pub(super) const SETTLE_MAX: Duration = Duration::from_secs(2);
 
+/// How long the brokers are asked where a partition ends.
+const ASK_MAX: Duration = Duration::from_secs(1);
+
 /// What the committing thread is asked for.
 pub(super) enum Asked {
     /// All that is due.
@@ -50,6 +53,8 @@ pub(super) struct Member {
     pub(super) joining: Joining,
     /// To the committing thread, for as long as it does nothing else.
     pub(super) committer: Sender<Asked>,
+    /// Nothing is fetched.
+    pub(super) is_paused: AtomicBool,
     /// Told to leave: what has no fate by now gets none here any more.
     pub(super) is_leaving: AtomicBool,
 }
@@ -77,6 +82,21 @@ impl Member {
             // It stays due, and is committed again.
             Some(Err(error)) => self.figures.commit_failed(&error),
             None => log::debug!("no commit while the group is being joined"),
+        }
+    }
+
+    /// Asks the brokers how far each partition goes, which only reading would tell otherwise: while it is paused, the lag grows.
+    pub(super) fn look_for_ends(&self, consumer: &BaseConsumer<Self>) {
+        for partition in self.figures.partitions().keys() {
+            // Relaxed: once more than need be.
+            if !self.is_paused.load(Ordering::Relaxed) || self.is_in_a_hurry() {
+                return;
+            }
+            match consumer.fetch_watermarks(&partition.topic, partition.number, ASK_MAX) {
+                Ok((_, end)) => self.figures.ends(partition, end),
+                // The others would be waited for as long.
+                Err(error) => return log::debug!("how far partitions go is not known: {error}"),
+            }
         }
     }
 
