@@ -84,7 +84,7 @@ def throughput(record):
         part = statistics.median_low(parts)
         speed, engine = median("siem-forward", "events_per_second"), median("siem-forward", "engine_cpu_s_per_million")
         made = median("siem-forward", "producers_cpu_s_per_million")
-        goals = [at_least(part * 100, share, "{} % of the bare loop") + f", the median of {len(parts)} rounds with {min(parts):.0%} to {max(parts):.0%}"]
+        goals = [at_least(part * 100, share, "{} % of the bare loop") + f", the median of {len(parts)} rounds with {min(parts) * 100:.0f} to {max(parts) * 100:.0f} %"]
         if compression == "none":
             goals += [at_least(speed, 1_000_000, "{} events/s"), at_most(engine, 1.0, "{} CPU-s in the engine")]
         what = "from memory to a receiver on the same cores, no compression" if compression == "none" else "the same with gzip"

@@ -10,7 +10,7 @@ record_begin profile "$@"
 events=${arguments[0]:-2000000}
 folder=$(mktemp -d)
 receiver=
-trap '[ -n "$receiver" ] && kill "$receiver" 2>/dev/null; rm -rf "$folder"' EXIT
+trap '[ -n "$receiver" ] && kill "$receiver" 2>/dev/null; rm -rf "$folder"; [ "$rows" = /dev/null ] || rm -f "$rows"' EXIT
 
 record_build
 program=target/release/siem-forward

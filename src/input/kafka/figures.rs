@@ -28,8 +28,8 @@ pub(crate) struct PartitionFigures {
     pub(crate) lag: Option<u64>,
     /// Where reading would begin again; `None` before the first commit of ours.
     pub(crate) committed: Option<i64>,
-    /// Behind its last record, while it is paused: then nothing comes from it that would say so.
-    end: Option<i64>,
+    /// Its first record, and behind its last, while it is paused: then nothing comes from it that would say so.
+    span: Option<(i64, i64)>,
 }
 
 impl Figures {
@@ -96,24 +96,25 @@ impl Figures {
                 let partition = Partition { topic: name.as_str().into(), number: *number };
                 if let Some(figures) = partitions.get_mut(&partition) {
                     let committed = figures.committed.unwrap_or(known.committed_offset);
-                    let end = known.hi_offset.max(figures.end.unwrap_or(-1));
-                    let lag = end.checked_sub(committed.max(known.lo_offset));
+                    let (start, end) = figures.span.unwrap_or((known.lo_offset, known.hi_offset));
+                    // What is not known is below 0.
+                    let lag = end.checked_sub(committed.max(start).max(0));
                     figures.lag = lag.filter(|_| end >= 0).and_then(|lag| u64::try_from(lag).ok());
                 }
             }
         }
     }
 
-    /// A paused partition ends here.
-    pub(super) fn ends(&self, partition: &Partition, end: i64) {
+    /// A paused partition goes from here to there.
+    pub(super) fn spans(&self, partition: &Partition, start: i64, end: i64) {
         if let Some(figures) = self.partitions.lock().get_mut(partition) {
-            figures.end = Some(end);
+            figures.span = Some((start, end));
         }
     }
 
-    /// From now on what comes says where a partition ends.
+    /// From now on what comes says how far a partition goes.
     pub(super) fn read_on(&self) {
-        self.partitions.lock().values_mut().for_each(|figures| figures.end = None);
+        self.partitions.lock().values_mut().for_each(|figures| figures.span = None);
     }
 
     pub(super) fn commit_failed(&self, error: &KafkaError) {

@@ -175,10 +175,14 @@ impl Group {
     /// Reads on; whether it does.
     pub(crate) fn resume(&self) -> bool {
         let resumed = self.consumer.assignment().and_then(|all| self.consumer.resume(&all));
+        if let Err(error) = resumed {
+            log::debug!("partitions are not resumed: {error}");
+            return false;
+        }
         let member = self.consumer.context();
         member.is_paused.store(false, Ordering::Relaxed);
         member.figures.read_on();
-        resumed.inspect_err(|error| log::debug!("partitions are not resumed: {error}")).is_ok()
+        true
     }
 
     /// Commits what is due, without waiting for the answer.
@@ -215,13 +219,13 @@ impl Leaving {
 )]
 fn commit_and_leave(consumer: Arc<BaseConsumer<Member>>, asked: Receiver<Asked>) {
     let member = Arc::clone(consumer.context());
-    let mut looked = Instant::now();
+    let (mut looked, mut next) = (Instant::now(), 0);
     for asked in &asked {
         match asked {
             Asked::Commit => {
                 member.commit(&consumer);
                 if looked.elapsed() >= LOOK_FOR_ENDS {
-                    member.look_for_ends(&consumer);
+                    member.look_for_ends(&consumer, &mut next);
                     looked = Instant::now();
                 }
             }

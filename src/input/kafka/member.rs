@@ -28,7 +28,7 @@ pub(super) const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// up what we commit here, so that more would be in vain.
 pub(super) const SETTLE_MAX: Duration = Duration::from_secs(2);
 
-/// How long the brokers are asked where a partition ends.
+/// How long the brokers are asked where partitions end: a commit waits meanwhile.
 const ASK_MAX: Duration = Duration::from_secs(1);
 
 /// What the committing thread is asked for.
@@ -85,19 +85,29 @@ impl Member {
         }
     }
 
-    /// Asks the brokers how far each partition goes, which only reading would tell otherwise: while it is paused, the lag grows.
-    pub(super) fn look_for_ends(&self, consumer: &BaseConsumer<Self>) {
-        for partition in self.figures.partitions().keys() {
-            // Relaxed: once more than need be.
-            if !self.is_paused.load(Ordering::Relaxed) || self.is_in_a_hurry() {
+    /// Asks the brokers how far partitions go, which only reading would tell otherwise: while they are paused, the lag grows. One
+    /// after the other, as many as there is time for; the next time it goes on with the others.
+    pub(super) fn look_for_ends(&self, consumer: &BaseConsumer<Self>, next: &mut usize) {
+        let partitions: Vec<Partition> = self.figures.partitions().into_keys().collect();
+        let deadline = Instant::now() + ASK_MAX;
+        for _ in 0..partitions.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            *next = (*next + 1) % partitions.len();
+            let Some(partition) = partitions.get(*next) else { return };
+            if left.is_zero() || !self.is_paused() || self.is_in_a_hurry() {
                 return;
             }
-            match consumer.fetch_watermarks(&partition.topic, partition.number, ASK_MAX) {
-                Ok((_, end)) => self.figures.ends(partition, end),
-                // The others would be waited for as long.
-                Err(error) => return log::debug!("how far partitions go is not known: {error}"),
+            match consumer.fetch_watermarks(&partition.topic, partition.number, left) {
+                Ok((start, end)) if self.is_paused() => self.figures.spans(partition, start, end),
+                Ok(_) => return,
+                Err(error) => log::debug!("how far partition {} goes is not known: {error}", partition.number),
             }
         }
+    }
+
+    fn is_paused(&self) -> bool {
+        // Relaxed: asked once more than need be.
+        self.is_paused.load(Ordering::Relaxed)
     }
 
     /// While its members have not agreed on who reads what, a group takes no commit: that is a matter of moments. `None` where it

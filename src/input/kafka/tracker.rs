@@ -91,7 +91,9 @@ struct Open {
 impl Tracker {
     /// A partition is ours from now on; nothing of it was taken.
     pub(crate) fn assign(&self, partition: Partition) {
-        self.state.lock().assign(partition);
+        let state = &mut *self.state.lock();
+        state.assign(partition);
+        self.look_ahead(state);
     }
 
     /// A partition is not ours any more: what is open of it will be read again, by whoever has it then.
@@ -125,6 +127,7 @@ impl Tracker {
         if offset < read_to {
             // The topic was made anew: what was read of the old one is none of this one's.
             assignment = state.assign(Partition { topic: topic.into(), number });
+            self.look_ahead(state);
         }
         state.assignments.get_mut(&assignment)?.read_to = offset.saturating_add(1);
         Some(Place { assignment, offset })
