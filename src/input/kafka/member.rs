@@ -92,11 +92,11 @@ impl Member {
         let deadline = Instant::now() + ASK_MAX;
         for _ in 0..partitions.len() {
             let left = deadline.saturating_duration_since(Instant::now());
-            *next = (*next + 1) % partitions.len();
-            let Some(partition) = partitions.get(*next) else { return };
             if left.is_zero() || !self.is_paused() || self.is_in_a_hurry() {
                 return;
             }
+            *next = (*next + 1) % partitions.len();
+            let Some(partition) = partitions.get(*next) else { return };
             match consumer.fetch_watermarks(&partition.topic, partition.number, left) {
                 Ok((start, end)) if self.is_paused() => self.figures.spans(partition, start, end),
                 Ok(_) => return,
