@@ -25,6 +25,9 @@ record_begin() {
   printf '# perf/%s/run.sh%s\n# %s\n' "$question" "${*:+ $*}" "$(record_about)" > "$rows"
 }
 
+# What a run that failed leaves: for its trap.
+record_clean() { [ "$rows" = /dev/null ] || rm -f "$rows"; }
+
 record_end() {
   [ -n "$record" ] || return 0
   mkdir -p "$(dirname "$record")"

@@ -6,25 +6,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . perf/record.sh
+. perf/receiver.sh
 record_begin file_to_hec "$@"
 events=${arguments[0]:-1000000}
 times=${arguments[1]:-10}
 folder=$(mktemp -d)
 receiver=
-trap '[ -n "$receiver" ] && kill "$receiver" 2>/dev/null; rm -rf "$folder"' EXIT
+trap '[ -n "$receiver" ] && kill "$receiver" 2>/dev/null; rm -rf "$folder"; record_clean' EXIT
 
 record_build
 program=target/release/siem-forward
 perf/events.sh "$events" > "$folder/events.ndjson"
-"$program" receive --port 0 > "$folder/receiver.txt" 2> "$folder/receiver.log" &
-receiver=$!
-until grep -q 'listening on' "$folder/receiver.log"; do kill -0 "$receiver"; sleep 0.05; done
-url=$(sed -n 's/.*listening on \(http[^ ]*\).*/\1/p' "$folder/receiver.log" | head -1)
+receiver_begin
 
 forward() { # compression, then the files
   local compression=$1; shift
-  printf '[siem.splunk]\ntype = "splunk"\nurl = "%s"\ntoken = { env = "PERF_TOKEN" }\ncompression = "%s"\ndead_letter = "none"\n' \
-    "$url" "$compression" > "$folder/siem.toml"
+  receiver_toml "$compression" > "$folder/siem.toml"
   PERF_TOKEN=perf "$program" run --json --config "$folder/siem.toml" --input "$@" > "$folder/report.json" 2> "$folder/run.log" \
     || { cat "$folder/run.log" >&2; exit 1; }
   python3 - "$folder/report.json" "$compression" "$rows" << 'PYTHON'

@@ -6,18 +6,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . perf/record.sh
+. perf/receiver.sh
 record_begin idle "$@"
 seconds=${arguments[0]:-10}
 folder=$(mktemp -d)
 pids=()
-trap 'for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null || true; done; wait 2> /dev/null || true; rm -rf "$folder"' EXIT
+trap 'for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null || true; done; wait 2> /dev/null || true; rm -rf "$folder"; record_clean' EXIT
 
 record_build
 program=target/release/siem-forward
-"$program" receive --port 0 > "$folder/receiver.txt" 2> "$folder/receiver.log" &
-pids+=($!)
-until grep -q 'listening on' "$folder/receiver.log"; do kill -0 "${pids[0]}"; sleep 0.05; done
-url=$(sed -n 's/.*listening on \(http[^ ]*\).*/\1/p' "$folder/receiver.log" | head -1)
+receiver_begin
+pids+=("$receiver")
 
 # Of each thread: its name and the nanoseconds that it has been on a core.
 threads() { # process

@@ -11,6 +11,7 @@
 # measured with brokers that librdkafka plays, which keep to it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. perf/receiver.sh
 events=${1:-1000000}
 folder=$(mktemp -d)
 pids=()
@@ -50,10 +51,9 @@ theirs plain none -k u-1234 "${headers[@]}"
 echo "== siem-forward, not compressed"
 ours audit-plain "$events" none
 
-target/release/siem-forward receive --port 0 > "$folder/receiver.txt" 2> "$folder/receiver.log" &
-pids+=($!)
-until grep -q 'listening on' "$folder/receiver.log"; do sleep 0.05; done
-url=$(sed -n 's/.*listening on \(http[^ ]*\).*/\1/p' "$folder/receiver.log" | head -1)
+program=target/release/siem-forward
+receiver_begin
+pids+=("$receiver")
 
 # Reads all of the topic from these brokers, sends it with this compression, and says what that has cost.
 worker() {

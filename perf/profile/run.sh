@@ -6,23 +6,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . perf/record.sh
+. perf/receiver.sh
 record_begin profile "$@"
 events=${arguments[0]:-2000000}
 folder=$(mktemp -d)
 receiver=
-trap '[ -n "$receiver" ] && kill "$receiver" 2>/dev/null; rm -rf "$folder"; [ "$rows" = /dev/null ] || rm -f "$rows"' EXIT
+trap '[ -n "$receiver" ] && kill "$receiver" 2>/dev/null; rm -rf "$folder"; record_clean' EXIT
 
 record_build
 program=target/release/siem-forward
 perf/events.sh "$events" > "$folder/events.ndjson"
-"$program" receive --port 0 > "$folder/receiver.txt" 2> "$folder/receiver.log" &
-receiver=$!
-until grep -q 'listening on' "$folder/receiver.log"; do kill -0 "$receiver"; sleep 0.05; done
-url=$(sed -n 's/.*listening on \(http[^ ]*\).*/\1/p' "$folder/receiver.log" | head -1)
-for compression in none gzip; do
-  printf '[siem.splunk]\ntype = "splunk"\nurl = "%s"\ntoken = { env = "PERF_TOKEN" }\ncompression = "%s"\ndead_letter = "none"\n' \
-    "$url" "$compression" > "$folder/$compression.toml"
-done
+receiver_begin
+for compression in none gzip; do receiver_toml "$compression" > "$folder/$compression.toml"; done
 echo question,series,compression,events,thread,function,cpu_s_per_million >> "$rows"
 PERF_TOKEN=perf python3 perf/profile/profile.py "$program" "$events" "$folder" "$rows"
 record_end

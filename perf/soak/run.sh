@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 . perf/record.sh
 record_begin soak "$@"
 report=$(mktemp)
-trap 'rm -f "$report"; [ "$rows" = /dev/null ] || rm -f "$rows"' EXIT
+trap 'rm -f "$report"; record_clean' EXIT
 # The question is what the program holds, not what the allocator keeps for later: with the arenas of glibc the peak of two
 # million events moves by 4 to 12 MB as connections come and go, with these settings by 0 to 2 MB, at the same speed.
 export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-1}" MALLOC_MMAP_THRESHOLD_="${MALLOC_MMAP_THRESHOLD_:-65536}"

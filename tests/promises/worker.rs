@@ -22,8 +22,13 @@ use crate::program::{PATIENCE, Ran, Running, Scene, TOKEN, assert_received, comm
 pub(crate) const GROUP: &str = "audit-to-splunk";
 
 pub(crate) fn receiver(faults: &[&str]) -> Receiver {
+    receiver_with(faults, None)
+}
+
+/// One that acknowledges so long after it has taken something.
+fn receiver_with(faults: &[&str], ack: Option<Duration>) -> Receiver {
     let faults = faults.iter().map(|fault| fault.parse().unwrap()).collect();
-    Receiver::start(ReceiverConfig { token: Some(TOKEN.to_owned()), faults, ..ReceiverConfig::default() }).unwrap()
+    Receiver::start(ReceiverConfig { token: Some(TOKEN.to_owned()), faults, ack, ..ReceiverConfig::default() }).unwrap()
 }
 
 /// A worker's configuration, with more keys of the pipeline and of its input.
@@ -332,13 +337,7 @@ fn is_fated(receiver: &Receiver, acknowledges: bool, scene: &Scene, id: EventId)
 fn one_fault(case: &menu::Case, acknowledges: bool) {
     const EVENTS: u32 = 120;
     let brokers = Brokers::with(&["audit"]);
-    let receiver = Receiver::start(ReceiverConfig {
-        token: Some(TOKEN.to_owned()),
-        faults: vec![case.amid.parse().unwrap()],
-        ack: acknowledges.then_some(Duration::from_millis(30)),
-        ..ReceiverConfig::default()
-    })
-    .unwrap();
+    let receiver = receiver_with(&[case.amid], acknowledges.then_some(Duration::from_millis(30)));
     let mut all = values(0..EVENTS);
     // What the faults that look at events look for.
     all[17] = all[17].replace("u-17", "poison");
