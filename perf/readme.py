@@ -65,9 +65,9 @@ def emit(record):
         clock, bare, ours = (levels(record, series=series, producers=producers) for series in ("clock alone", "bare push", "try_send"))
         shown = [f"p50 {time(one[0.5])}, p99 {time(one[0.99])}, p99.9 {time(one[0.999])}" for one in (ours, bare)]
         who = "one producer" if producers == "1" else f"{producers} producers"
-        seldom = levels(record, series="one in 2053", producers=producers)
+        seldom, others = (levels(record, series=series, producers=producers) for series in ("measured", "the others"))
         yield [f"`try_send` of a prepared event while the batcher sleeps, one every 100 µs, {who}; two reads of the clock, {time(clock[0.5])}, are part of it",
-               f"{shown[0]}; of the one in 2,053 that measures itself p50 {time(seldom[0.5])}", f"bare push: {shown[1]}", at_most(ours[0.999] / bare[0.999], 2, "{} times the bare push at p99.9"), record.cell()]
+               f"{shown[0]}; of the one in 2,053 that measures itself p50 {time(seldom[0.5])}, of the others p99.9 {time(others[0.999])}", f"bare push: {shown[1]}", at_most(ours[0.999] / bare[0.999], 2, "{} times the bare push at p99.9"), record.cell()]
 
 
 def throughput(record):

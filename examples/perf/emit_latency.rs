@@ -21,7 +21,6 @@ use crate::pace::Pace;
 use crate::rows::Rows;
 use crate::times::Times;
 
-const PAUSE: Duration = Duration::from_micros(100);
 /// The default of `max_queue_size`, for which the batcher sleeps 4 ms at most.
 const SLOTS: usize = 20_000;
 const SLEEP: Duration = Duration::from_millis(4);
@@ -38,9 +37,15 @@ pub(crate) struct Arguments {
     /// How long a round takes
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
     round: u64,
+    /// Between two events, whatever the number of threads
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 100)]
+    pause: u64,
     /// How many threads emit, one or several numbers
     #[arg(long, value_delimiter = ',', default_value = "1,4")]
     producers: Vec<u32>,
+    /// How many events a batch has; with the forwarder's default a sender is woken 20 times a second
+    #[arg(long, value_name = "EVENTS", default_value_t = 500)]
+    batch_size: usize,
     /// Append the rows to this file
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -50,11 +55,15 @@ pub(crate) struct Arguments {
 struct Lines {
     producers: u32,
     round: Duration,
+    batch_size: usize,
+    pause: Duration,
     clock: Times,
     bare: Times,
     emit: Times,
     /// Of these the ones that the forwarder itself measured.
     measured: Times,
+    /// And the others.
+    usual: Times,
 }
 
 /// What one round of producers has measured.
@@ -62,23 +71,29 @@ struct Round {
     calls: Times,
     clock: Times,
     seldom: Times,
+    usual: Times,
 }
 
 impl Round {
     fn new() -> Result<Self, hdrhistogram::CreationError> {
-        Ok(Self { calls: Times::new()?, clock: Times::new()?, seldom: Times::new()? })
+        Ok(Self { calls: Times::new()?, clock: Times::new()?, seldom: Times::new()?, usual: Times::new()? })
     }
 
     fn add(&mut self, other: &Self) {
         self.calls.add(&other.calls);
         self.clock.add(&other.clock);
         self.seldom.add(&other.seldom);
+        self.usual.add(&other.usual);
     }
 }
 
 pub(crate) fn ask(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let pause = Duration::from_micros(arguments.pause);
     let mut rows = Rows::begin(arguments.csv.as_deref(), &COLUMNS)?;
-    println!("one event every {PAUSE:?}, the consumer asleep; {} rounds of {} ms", arguments.rounds, arguments.round);
+    println!(
+        "one event every {pause:?}, the consumer asleep; {} rounds of {} ms, batches of {}",
+        arguments.rounds, arguments.round, arguments.batch_size
+    );
     println!(
         "{:<10}{:<14}{:>9}{:>9}{:>9}{:>9}{:>10}{:>12}",
         "producers", "ns a call", "calls", "p50", "p99", "p99.9", "p99.99", "max"
@@ -89,10 +104,13 @@ pub(crate) fn ask(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let mut lines = Lines {
             producers,
             round,
+            batch_size: arguments.batch_size,
+            pause,
             clock: Times::new()?,
             bare: Times::new()?,
             emit: Times::new()?,
             measured: Times::new()?,
+            usual: Times::new()?,
         };
         for round in 0..arguments.rounds {
             for is_bare in [round % 2 == 0, round % 2 != 0] {
@@ -137,7 +155,7 @@ fn bare_round(lines: &mut Lines) -> Result<(), Box<dyn Error>> {
                 thread::sleep(SLEEP);
             }
         });
-        let timed = producers(lines.producers, lines.round, |event| queue.push(Some(event)).is_ok());
+        let timed = producers(lines, |event| queue.push(Some(event)).is_ok());
         done.store(true, Ordering::Relaxed);
         let round = timed?;
         lines.bare.add(&round.calls);
@@ -147,11 +165,15 @@ fn bare_round(lines: &mut Lines) -> Result<(), Box<dyn Error>> {
 }
 
 fn emit_round(lines: &mut Lines) -> Result<(), Box<dyn Error>> {
-    let forwarder = Forwarder::builder(from_fn("nothing", |_| Verdict::Accept)).max_queue_size(SLOTS).start()?;
+    let forwarder = Forwarder::builder(from_fn("nothing", |_| Verdict::Accept))
+        .max_queue_size(SLOTS)
+        .batch_size(lines.batch_size)
+        .start()?;
     let emitter = forwarder.emitter();
-    let round = producers(lines.producers, lines.round, |event| emitter.try_send(event).is_ok())?;
+    let round = producers(lines, |event| emitter.try_send(event).is_ok())?;
     lines.emit.add(&round.calls);
     lines.measured.add(&round.seldom);
+    lines.usual.add(&round.usual);
     lines.clock.add(&round.clock);
     drop(forwarder.abort());
     Ok(())
@@ -160,11 +182,12 @@ fn emit_round(lines: &mut Lines) -> Result<(), Box<dyn Error>> {
 /// One round of so many threads: the times of the calls, and of nothing between two reads of the clock.
 ///
 /// The threads are new, so that each counts its events from the first.
-fn producers(threads: u32, round: Duration, call: impl Fn(AuditEvent) -> bool + Sync) -> Result<Round, Box<dyn Error>> {
+fn producers(lines: &Lines, call: impl Fn(AuditEvent) -> bool + Sync) -> Result<Round, Box<dyn Error>> {
+    let Lines { producers: threads, round, pause, .. } = *lines;
     let call = &call;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let yields = usize::try_from(threads)? >= cores;
-    let each = usize::try_from(round.as_nanos() / PAUSE.as_nanos())? / usize::try_from(threads)?;
+    let each = usize::try_from(round.as_nanos() / pause.as_nanos())? / usize::try_from(threads)?;
     thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
             .map(|thread| {
@@ -172,7 +195,7 @@ fn producers(threads: u32, round: Duration, call: impl Fn(AuditEvent) -> bool + 
                 Ok(scope.spawn(move || {
                     let events = prepared(each);
                     let clock = quanta::Clock::new();
-                    let mut pace = Pace::new(PAUSE * threads, PAUSE * thread, yields);
+                    let mut pace = Pace::new(pause * threads, pause * thread, yields);
                     let mut all = true;
                     for (number, event) in events.into_iter().enumerate() {
                         pace.wait();
@@ -183,9 +206,9 @@ fn producers(threads: u32, round: Duration, call: impl Fn(AuditEvent) -> bool + 
                         let took = clock.delta_as_nanos(begun, ended);
                         times.calls.record(took);
                         times.clock.record(clock.delta_as_nanos(nothing, begun));
-                        if number.is_multiple_of(MEASURED_EVERY) {
-                            times.seldom.record(took);
-                        }
+                        let of =
+                            if number.is_multiple_of(MEASURED_EVERY) { &mut times.seldom } else { &mut times.usual };
+                        of.record(took);
                     }
                     all.then_some(times).ok_or("an event was refused")
                 }))
@@ -200,12 +223,13 @@ fn producers(threads: u32, round: Duration, call: impl Fn(AuditEvent) -> bool + 
 }
 
 impl Lines {
-    fn series(&self) -> [(&'static str, &Times); 4] {
+    fn series(&self) -> [(&'static str, &Times); 5] {
         [
             ("clock alone", &self.clock),
             ("bare push", &self.bare),
             ("try_send", &self.emit),
-            ("one in 2053", &self.measured),
+            ("measured", &self.measured),
+            ("the others", &self.usual),
         ]
     }
 

@@ -22,8 +22,11 @@ receiver_begin
 forward() { # compression, then the files
   local compression=$1; shift
   receiver_toml "$compression" > "$folder/siem.toml"
-  PERF_TOKEN=perf "$program" run --json --config "$folder/siem.toml" --input "$@" > "$folder/report.json" 2> "$folder/run.log" \
-    || { cat "$folder/run.log" >&2; exit 1; }
+  PERF_TOKEN=perf "$program" run --json --config "$folder/siem.toml" --input "$@" > "$folder/report.json" 2> "$folder/run.log" &
+  local run=$!
+  # Where the memory of a long run lies, as it goes.
+  [ $# -eq 1 ] || python3 perf/file_to_hec/memory.py "$run"
+  wait "$run" || { cat "$folder/run.log" >&2; exit 1; }
   python3 - "$folder/report.json" "$compression" "$rows" << 'PYTHON'
 import json, sys
 report, compression, rows = json.load(open(sys.argv[1])), sys.argv[2], sys.argv[3]
