@@ -28,13 +28,9 @@ pub(crate) struct Service {
 impl Service {
     /// Everything has started.
     pub(crate) fn ready(fanout: &Fanout) -> Self {
-        let is_there = std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty());
-        let mut micros = 0;
-        // What is not meant for this process is not ours to answer; the variables stay, nobody inherits them.
-        let has_watchdog = is_there && sd_notify::watchdog_enabled(false, &mut micros) && micros > 0;
         let service = Self {
-            is_there,
-            watchdog: has_watchdog.then(|| Watchdog::new(Duration::from_micros(micros))),
+            is_there: is_there(),
+            watchdog: Watchdog::of_service(),
             status: String::new(),
             told: None,
             is_stopping: false,
@@ -58,10 +54,8 @@ impl Service {
             self.tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
             self.told = None;
         }
-        if let Some(watchdog) = &mut self.watchdog
-            && watchdog.is_due(now, self.is_stopping || fanout.forwarders().iter().all(Forwarder::is_alive))
-        {
-            self.tell(&[NotifyState::Watchdog]);
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.feed(self.is_stopping || fanout.forwarders().iter().all(Forwarder::is_alive));
         }
         if self.told.is_none_or(|told| now.duration_since(told) >= STATUS_EVERY) {
             let status = status(fanout, draining);
@@ -75,20 +69,44 @@ impl Service {
 
     fn tell(&self, states: &[NotifyState<'_>]) {
         if self.is_there {
-            // Where systemd does not listen there is nobody to tell.
-            drop(sd_notify::notify(false, states));
+            notify(states);
         }
     }
 }
 
+/// Whether systemd started us and listens.
+fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Where systemd does not listen there is nobody to tell.
+    drop(sd_notify::notify(false, states));
+}
+
 /// When the watchdog is to be fed: twice within its time.
 #[derive(Debug)]
-struct Watchdog {
+pub(crate) struct Watchdog {
     every: Duration,
     fed: Option<Instant>,
 }
 
 impl Watchdog {
+    /// The one that watches this process, where one does.
+    pub(crate) fn of_service() -> Option<Self> {
+        let mut micros = 0;
+        // What is not meant for this process is not ours to answer; the variables stay, nobody inherits them.
+        let is_watched = is_there() && sd_notify::watchdog_enabled(false, &mut micros) && micros > 0;
+        is_watched.then(|| Self::new(Duration::from_micros(micros)))
+    }
+
+    /// Feeds it where that is due.
+    pub(crate) fn feed(&mut self, is_alive: bool) {
+        if self.is_due(Instant::now(), is_alive) {
+            notify(&[NotifyState::Watchdog]);
+        }
+    }
+
     fn new(timeout: Duration) -> Self {
         Self { every: timeout / 2, fed: None }
     }

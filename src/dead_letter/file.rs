@@ -209,7 +209,7 @@ mod tests {
         let mut records = Records::new(&origin);
         records.attempted(&Attempts::none(Cause::new(CauseKind::Rejected)));
         for _ in 0..count {
-            records.push_event(&AuditEvent::builder(EventType::UserLogin, Severity::High).build());
+            records.push_event(&AuditEvent::builder(EventType::UserLogin, Severity::High).build(), None);
         }
         records
     }

@@ -31,7 +31,7 @@ pub(crate) use read::{Lines, RawLine};
 pub(crate) use record::{Damage, Failure, Record, Since};
 #[cfg(all(feature = "cli", feature = "kafka"))]
 pub(crate) use records::Misfit;
-pub(crate) use records::Records;
+pub(crate) use records::{KafkaPlace, Records};
 #[cfg(feature = "cli")]
 pub(crate) use rewrite::rewrite;
 

@@ -22,6 +22,8 @@ pub(crate) struct Record<'a> {
     pub(crate) words: Option<Cow<'a, str>>,
     pub(crate) attempts: u32,
     pub(crate) possible_duplicate: bool,
+    /// Where it was read from, as it stands in the line.
+    kafka: Option<&'a RawValue>,
     pub(crate) form: Form<'a>,
 }
 
@@ -96,6 +98,8 @@ struct Read<'a> {
     attempts: u32,
     possible_duplicate: bool,
     #[serde(borrow, default)]
+    kafka: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     wire: Option<&'a RawValue>,
     #[serde(borrow, default)]
     event: Option<&'a RawValue>,
@@ -131,6 +135,7 @@ impl<'a> Record<'a> {
             words: read.words,
             attempts: read.attempts,
             possible_duplicate: read.possible_duplicate,
+            kafka: read.kafka,
             form,
         })
     }
@@ -161,8 +166,9 @@ impl<'a> Record<'a> {
             Form::Event(event) => ("event", event),
             Form::Misfit(record) => ("record", record),
         };
+        let place = self.kafka.map(|place| format!(",\"kafka\":{place}")).unwrap_or_default();
         let rest = format!(
-            ",\"attempts\":{},\"possible_duplicate\":{},\"{key}\":{form}}}\n",
+            ",\"attempts\":{},\"possible_duplicate\":{}{place},\"{key}\":{form}}}\n",
             self.attempts.saturating_add(since.attempts),
             self.possible_duplicate || since.possible_duplicate,
         );
@@ -218,7 +224,7 @@ mod tests {
         let cause = Cause::new(CauseKind::Http(400)).words("Invalid \"data\"\n");
         records.attempted(&Attempts { cause, count: 2, possible_duplicate: true });
         match wire {
-            None => records.push_event(event),
+            None => records.push_event(event, None),
             Some(wire) => {
                 let mut batch = Batch::open(Shape::DEFAULT, Vec::new(), Vec::new());
                 let write = |body: &mut Vec<u8>| {
@@ -227,7 +233,7 @@ mod tests {
                 };
                 batch.append(event, write).unwrap();
                 batch.seal();
-                records.push_wire(&batch, 0);
+                records.push_wire(&batch, 0, None);
             }
         }
         let (_, lines) = records.fitting(u64::MAX);

@@ -24,13 +24,20 @@ pub(crate) struct Records {
     ids: Vec<EventId>,
 }
 
+/// Where a record of Kafka lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct KafkaPlace {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+}
+
 /// What was read from a topic and is no event.
 #[cfg(all(feature = "cli", feature = "kafka"))]
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Misfit<'a> {
-    pub(crate) topic: &'a str,
-    pub(crate) partition: i32,
-    pub(crate) offset: u64,
+    #[serde(flatten)]
+    pub(crate) place: &'a KafkaPlace,
     /// Its value, or the beginning of a long one.
     pub(crate) text: &'a str,
 }
@@ -87,10 +94,10 @@ impl Records {
         (fitting, self.bytes.get(..end).unwrap_or_default())
     }
 
-    /// Adds the event at `index`, which has a wire form.
-    pub(crate) fn push_wire(&mut self, batch: &Batch, index: usize) {
+    /// Adds the event at `index`, which has a wire form, and was read from `place`.
+    pub(crate) fn push_wire(&mut self, batch: &Batch, index: usize, place: Option<&KafkaPlace>) {
         let (Some(mark), Some(wire)) = (batch.marks().get(index), batch.event(index)) else { return };
-        self.push_head(mark.id, mark.timestamp, mark.severity);
+        self.push_head(mark.id, mark.timestamp, mark.severity, place);
         self.bytes.extend_from_slice(b",\"wire\":");
         if stands_as_json(wire) {
             self.bytes.extend_from_slice(wire);
@@ -101,8 +108,8 @@ impl Records {
     }
 
     /// Adds an event that never got a wire form: its record holds the event itself.
-    pub(crate) fn push_event(&mut self, event: &AuditEvent) {
-        self.push_head(event.id, event.timestamp, event.severity);
+    pub(crate) fn push_event(&mut self, event: &AuditEvent, place: Option<&KafkaPlace>) {
+        self.push_head(event.id, event.timestamp, event.severity, place);
         self.bytes.extend_from_slice(b",\"event\":");
         json::write(event, &mut self.bytes);
         self.close();
@@ -112,16 +119,16 @@ impl Records {
     /// happened is not known, and neither is how severe it is: it stands among the gravest, where somebody looks.
     #[cfg(all(feature = "cli", feature = "kafka"))]
     pub(crate) fn push_misfit(&mut self, misfit: &Misfit<'_>) {
-        let Misfit { topic, partition, offset, .. } = misfit;
+        let KafkaPlace { topic, partition, offset } = misfit.place;
         let id = EventId::from_foreign(&format!("{topic}[{partition}]@{offset}"));
-        self.push_head(id, Timestamp::now(), Severity::Critical);
+        self.push_head(id, Timestamp::now(), Severity::Critical, None);
         self.bytes.extend_from_slice(b",\"record\":");
         // Strings and numbers always serialize.
         self.bytes.extend_from_slice(&serde_json::to_vec(misfit).unwrap_or_default());
         self.close();
     }
 
-    fn push_head(&mut self, id: EventId, time: Timestamp, severity: Severity) {
+    fn push_head(&mut self, id: EventId, time: Timestamp, severity: Severity, place: Option<&KafkaPlace>) {
         self.ids.push(id);
         let bytes = &mut self.bytes;
         bytes.extend_from_slice(&self.before);
@@ -133,6 +140,10 @@ impl Records {
         bytes.extend_from_slice(severity.name().as_bytes());
         bytes.extend_from_slice(b"\",");
         bytes.extend_from_slice(self.after.get(1..).unwrap_or_default());
+        if let Some(place) = place {
+            bytes.extend_from_slice(b",\"kafka\":");
+            bytes.extend_from_slice(&serde_json::to_vec(place).unwrap_or_default());
+        }
     }
 
     fn close(&mut self) {
@@ -185,7 +196,7 @@ mod tests {
     fn a_record_is_one_line_of_json_whatever_the_event_holds() {
         let event = AuditEvent::builder(EventType::UserLogin, Severity::High).user_id("a\n\"b\"\0").build();
         let mut records = recorded();
-        records.push_event(&event);
+        records.push_event(&event, None);
         let line = records.bytes;
         let record: serde_json::Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(record["event"]["user_id"], "a\n\"b\"\0");
@@ -200,7 +211,8 @@ mod tests {
     fn a_record_of_kafka_that_is_no_event_stands_with_its_place_under_the_same_id_each_time() {
         let mut records = recorded();
         for (partition, offset) in [(3, 17), (3, 17), (3, 18), (4, 17)] {
-            records.push_misfit(&Misfit { topic: "a \"b\"", partition, offset, text: "{\n\"" });
+            let place = KafkaPlace { topic: "a \"b\"".into(), partition, offset };
+            records.push_misfit(&Misfit { place: &place, text: "{\n\"" });
         }
         let lines: Vec<&[u8]> = records.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
         let record = super::super::Record::parse(lines[0]).unwrap();
@@ -237,7 +249,7 @@ mod tests {
             batch.append(&event, write).unwrap();
             batch.seal();
             let mut records = recorded();
-            records.push_wire(&batch, 0);
+            records.push_wire(&batch, 0, None);
             let record: serde_json::Value = serde_json::from_slice(&records.bytes).unwrap();
             assert_eq!(record["wire"], expected);
         }

@@ -79,7 +79,7 @@ mod tests {
         let mut records = Records::new(&origin);
         records.attempted(&Attempts::none(Cause::new(CauseKind::Rejected)));
         let event = AuditEvent::builder(EventType::UserLogin, Severity::Low).id(EventId::from_u128(number)).build();
-        records.push_event(&event);
+        records.push_event(&event, None);
         String::from_utf8(records.fitting(u64::MAX).1.to_vec()).unwrap()
     }
 

@@ -159,9 +159,11 @@ impl<S: Siem> Batcher<'_, S> {
             gate.pool.make_good(gate.ring.len());
         }
         self.tell_gap(open, closed);
-        let age = || monotonic().saturating_sub(open.since);
-        if !open.batch.is_empty() && (closed || age() >= limits.batch_timeout_nanos) {
-            self.hand_over(open, None, if closed { FlushCause::Drain } else { FlushCause::Age });
+        if !open.batch.is_empty() {
+            let is_drain = closed || open.since < pipeline.cut_before();
+            if is_drain || monotonic().saturating_sub(open.since) >= limits.batch_timeout_nanos {
+                self.hand_over(open, None, if is_drain { FlushCause::Drain } else { FlushCause::Age });
+            }
         }
         // What the ring holds now was created after the last one that came out of it, or, where it was empty, comes now.
         self.tell(open, if events == CHUNK { newest } else { monotonic() });

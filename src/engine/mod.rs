@@ -46,6 +46,8 @@ pub use fanout::Fanout;
 pub use forwarder::Forwarder;
 #[cfg(feature = "cli")]
 pub(crate) use memory::Share;
+#[cfg(all(feature = "cli", feature = "kafka"))]
+pub(crate) use pipeline::Pipeline;
 #[cfg(feature = "cli")]
 pub(crate) use pipeline::chain;
 pub use refused::Refused;

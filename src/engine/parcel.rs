@@ -127,7 +127,7 @@ impl Parcel {
             return;
         }
         records.attempted(&attempts);
-        (0..self.len()).for_each(|index| records.push_wire(&self.batch, index));
+        (0..self.len()).for_each(|index| self.pipeline.record(records, &self.batch, index));
     }
 
     /// Splits it by the fates of its events: delivered, dead-lettered, and what goes again as new parcels.
@@ -144,7 +144,7 @@ impl Parcel {
                 let attempts = self.attempts(cause.clone());
                 if !self.pipeline.left_to_witness(self.batch.marks().get(index).copied().into_iter(), &attempts) {
                     records.attempted(&attempts);
-                    records.push_wire(&self.batch, index);
+                    self.pipeline.record(&mut records, &self.batch, index);
                 }
             }
         }

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use super::remedy::{at_stake, next_step};
 use super::vitals::Vitals;
 use super::witness::{Keeper, Witness};
-use crate::batch::Mark;
-use crate::dead_letter::{Attempts, DeadLetter, Durable, Origin, Records};
+use crate::batch::{Batch, Mark};
+use crate::dead_letter::{Attempts, DeadLetter, Durable, KafkaPlace, Origin, Records};
 #[cfg(all(feature = "cli", feature = "kafka"))]
 use crate::dead_letter::{DeadLetterError, Misfit};
 use crate::event::{AuditEvent, EventId, monotonic};
@@ -44,6 +44,8 @@ pub(crate) struct Pipeline {
     pub(crate) stop: Stop,
     /// Drain's deadline in monotonic nanoseconds; the end of time while nobody drains.
     deadline: AtomicU64,
+    /// What a batcher has held open since before this moment, in monotonic nanoseconds, it hands over; 0 where nobody asked.
+    cut_before: AtomicU64,
     /// When a batch was last delivered: the evidence of `policy::blame`.
     last_delivered: AtomicU64,
     failures_in_a_row: AtomicU32,
@@ -88,6 +90,7 @@ impl Pipeline {
             draining: Stop::new(),
             stop: Stop::new(),
             deadline: AtomicU64::new(u64::MAX),
+            cut_before: AtomicU64::new(0),
             last_delivered: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             failing_since: AtomicU64::new(0),
@@ -130,6 +133,17 @@ impl Pipeline {
         self.breaker.hasten(now);
         self.connects.hasten(now);
         self.draining.stop();
+    }
+
+    /// Asks the batchers not to wait any longer for what would fill the batches that are open now.
+    #[cfg(all(feature = "cli", feature = "kafka"))]
+    pub(crate) fn cut_batches(&self) {
+        // Relaxed, as is the load: a turn later does.
+        self.cut_before.store(monotonic(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn cut_before(&self) -> u64 {
+        self.cut_before.load(Ordering::Relaxed)
     }
 
     pub(crate) fn deadline(&self) -> u64 {
@@ -263,9 +277,19 @@ impl Pipeline {
         let mut records = self.records();
         records.attempted(attempts);
         for event in events {
-            records.push_event(event);
+            records.push_event(event, self.place(event.id).as_ref());
         }
         self.bury(&records);
+    }
+
+    /// Adds the event of a batch, for the dead letter.
+    pub(crate) fn record(&self, records: &mut Records, batch: &Batch, index: usize) {
+        let place = batch.marks().get(index).and_then(|mark| self.place(mark.id));
+        records.push_wire(batch, index, place.as_ref());
+    }
+
+    fn place(&self, id: EventId) -> Option<KafkaPlace> {
+        self.witness.as_ref().and_then(|witness| witness.place(id))
     }
 
     /// Writes events to the dead letter, or counts them as lost.

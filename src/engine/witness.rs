@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::dead_letter::Attempts;
+use crate::dead_letter::{Attempts, KafkaPlace};
 use crate::event::EventId;
 
 /// Told by the threads of the engine; what it is told of an event is its fate.
@@ -13,6 +13,11 @@ pub(crate) trait Witness: fmt::Debug + Send + Sync {
 
     /// These were refused for good, or time ran out. Who keeps them?
     fn failed(&self, ids: &[EventId], attempts: &Attempts) -> Keeper;
+
+    /// Where the event with this id was read from, as its record in the dead letter is to say.
+    fn place(&self, _id: EventId) -> Option<KafkaPlace> {
+        None
+    }
 
     /// These, which the dead letter was to keep, stand there now and have reached the disk; or nowhere, where none is
     /// configured. Of those that it could not take nothing is told.

@@ -26,7 +26,9 @@ mod tape;
 mod walk;
 
 #[cfg(feature = "kafka")]
-pub(crate) use kafka::{Consumed, Figures, Group, GroupError, KafkaInput, Leaving, Place, RecordReader, Tracker};
+pub(crate) use kafka::{
+    Consumed, Figures, Group, GroupError, GroupHost, KafkaInput, Leaving, Place, RecordReader, Tracker,
+};
 pub use map::{InputMap, InvalidInputMap};
 pub use ndjson::Unreadable;
 pub use reader::{InputError, Reader};

@@ -29,20 +29,29 @@ fn by_shell(scene: &Scene, script: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// The same command as a service whose manager wants to hear of it five times a second.
+#[cfg(feature = "kafka")]
+pub(crate) fn watched(command: &Command, scene: &Scene) -> Command {
+    let mut watched = Command::new("sh");
+    watched.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    watched.env(TOKEN_VARIABLE, TOKEN).env("NOTIFY_SOCKET", scene.path("notify")).env("WATCHDOG_USEC", "200000");
+    watched
+}
+
 /// A service manager that listens.
-struct Manager {
+pub(crate) struct Manager {
     socket: UnixDatagram,
     heard: Vec<String>,
 }
 
 impl Manager {
-    fn new(scene: &Scene) -> Self {
+    pub(crate) fn new(scene: &Scene) -> Self {
         let socket = UnixDatagram::bind(scene.path("notify")).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         Self { socket, heard: Vec::new() }
     }
 
-    fn listen(&mut self) {
+    pub(crate) fn listen(&mut self) {
         let mut message = [0; 4096];
         match self.socket.recv(&mut message) {
             Ok(bytes) => self.heard.push(String::from_utf8(message[..bytes].to_vec()).unwrap()),
@@ -50,7 +59,7 @@ impl Manager {
         }
     }
 
-    fn times(&self, text: &str) -> usize {
+    pub(crate) fn times(&self, text: &str) -> usize {
         self.heard.iter().filter(|message| message.contains(text)).count()
     }
 

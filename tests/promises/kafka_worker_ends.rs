@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,10 +17,11 @@ use rustix::process::Signal;
 use siem_forward::receiver::Receiver;
 
 use crate::cli_metrics::address;
+use crate::cli_service::{Manager, watched};
 use crate::kafka::{Brokers, committed, committed_by_partition, write};
 use crate::kafka_metrics::scrape;
 use crate::program::{PATIENCE, Ran, Running, Scene, assert_received, wait_until};
-use crate::worker::{GROUP, end, receiver, scene, start, values, wait_for};
+use crate::worker::{GROUP, command_of, end, receiver, scene, start, values, wait_for};
 
 const EVENTS: u32 = 400;
 /// What an end may take beyond the time that it has: that of a program to start and to stop on a busy machine.
@@ -44,11 +48,15 @@ struct Held {
 }
 
 fn hold(keys: &'static str, input: &str) -> Held {
+    hold_as(keys, input, |command, _| command)
+}
+
+fn hold_as(keys: &'static str, input: &str, begin: impl FnOnce(Command, &Scene) -> Command) -> Held {
     let (brokers, receiver) = (Brokers::at_a_distance(&["audit"]), receiver(&["503"]));
     write(&brokers.addresses(), "audit", values(0..EVENTS));
     let input = format!("{input}\n\n[metrics]\nlisten = \"127.0.0.1:0\"\n");
     let scene = scene(&brokers.addresses(), &receiver, keys, &input);
-    let worker = start(&scene);
+    let worker = Running::start(begin(command_of(&scene), &scene));
     let metrics = address(&worker);
     wait_until(|| scrape(metrics).count("siem_events_accepted_total", &[]) == u64::from(EVENTS));
     Held { brokers, receiver, keys, input, scene, worker, metrics }
@@ -67,6 +75,46 @@ impl Held {
     fn committed(&self) -> i64 {
         committed(&self.brokers.addresses(), GROUP, "audit")
     }
+}
+
+/// A service manager that watches hears of the worker all the while.
+#[test]
+fn a_worker_that_waits_for_what_is_in_flight_is_taken_for_dead_by_nobody() {
+    let fed = Arc::new(AtomicUsize::new(0));
+    let watched = |command: Command, scene: &Scene| {
+        let (mut manager, fed) = (Manager::new(scene), Arc::clone(&fed));
+        // To the end of the test: what nobody hears would hold up the worker.
+        thread::spawn(move || {
+            while Arc::strong_count(&fed) > 1 {
+                manager.listen();
+                fed.store(manager.times("WATCHDOG=1"), Ordering::Relaxed);
+            }
+        });
+        watched(&command, scene)
+    };
+    let held = hold_as("", &format!("{SHORT}revoke_timeout_seconds = 200"), watched);
+    let _second = held.join();
+    let before = fed.load(Ordering::Relaxed);
+    wait_until(|| fed.load(Ordering::Relaxed) >= before + 5);
+    assert_eq!(held.committed(), 0, "it waits still");
+    held.worker.signal(Signal::KILL);
+}
+
+/// What would fill it comes from the partitions that are read on.
+#[test]
+fn an_open_batch_is_cut_for_a_partition_that_moves() {
+    let patient = |mut command: Command, _: &Scene| {
+        command.args(["--set", "siem.splunk.batch_timeout_seconds=300"]);
+        command
+    };
+    let held = hold_as("batch_size = 10000", &format!("{SHORT}revoke_timeout_seconds = 50"), patient);
+    held.receiver.set_faults(Vec::new());
+    let (_scene, second) = held.join();
+    second.wait_for("partitions: 2");
+    let (first, second) = (end(held.worker), end(second));
+    assert_eq!((first.code, second.code), (0, 0), "{first:?} {second:?}");
+    assert_received(&held.receiver, 0..EVENTS);
+    assert_eq!(held.receiver.counts().duplicated, 0, "{first:?} {second:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,11 @@ pub(crate) fn scene(brokers: &str, receiver: &Receiver, keys: &str, input: &str)
 }
 
 pub(crate) fn start(scene: &Scene) -> Running {
-    let config = scene.path("siem.toml");
-    Running::start(command(&["worker", "--json", "--config", config.to_str().unwrap()]))
+    Running::start(command_of(scene))
+}
+
+pub(crate) fn command_of(scene: &Scene) -> Command {
+    command(&["worker", "--json", "--config", scene.path("siem.toml").to_str().unwrap()])
 }
 
 /// Ends it as one should.
@@ -139,6 +143,25 @@ fn a_record_that_is_no_event_is_in_the_dead_letter_with_its_place_and_holds_up_n
 }
 
 /// Beside others that are events: these are sent, and what is none stays.
+#[test]
+fn an_event_that_the_siem_refuses_is_in_the_dead_letter_with_its_place_also_behind_a_replay() {
+    let refused = id(3);
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[&format!("413:id={refused}")]));
+    write(&brokers.addresses(), "audit", values(0..20));
+    let scene = scene(&brokers.addresses(), &receiver, "", "");
+    let worker = start(&scene);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == 20);
+    assert_eq!(end(worker).code, 1);
+    let at = brokers.read("audit").into_iter().find(|record| record.value.contains(&refused.to_string())).unwrap();
+    let expected = serde_json::json!({"topic": "audit", "partition": at.partition, "offset": at.offset});
+    assert_eq!(scene.dead_letter()[&refused.to_string()]["kafka"], expected);
+    let (letter, config) = (scene.path("dead.ndjson"), scene.path("siem.toml"));
+    let replay = ["replay", letter.to_str().unwrap(), "--config", config.to_str().unwrap()];
+    let replayed = Running::start(command(&replay)).end();
+    let left: serde_json::Value = serde_json::from_str(&scene.read("dead.ndjson.replay-1")).unwrap();
+    assert_eq!((replayed.code, &left["kafka"]), (1, &expected), "{replayed:?}");
+}
+
 #[test]
 fn a_replay_sends_the_events_beside_records_that_are_none() {
     let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&["400:contains=u-1"]));

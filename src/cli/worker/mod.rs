@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::config_file::ConfigFile;
@@ -20,13 +21,13 @@ use super::pulse::Pulse;
 use super::receive::seconds;
 use super::report::ledger;
 use super::run::{open_rejected, warn_if_full};
-use super::service::Service;
+use super::service::{Service, Watchdog};
 use super::signals::Ended;
 use super::usage::{peak_memory, process_cpu};
 use super::{exit_code, print, tell};
 use crate::config::PipelineConfig;
-use crate::engine::{Fanout, Forwarder, Report, Witness};
-use crate::input::{Figures, Group, GroupError, Leaving, Tracker};
+use crate::engine::{Fanout, Forwarder, Pipeline, Report, Witness};
+use crate::input::{Figures, Group, GroupError, GroupHost, Leaving, Tracker};
 use figures::FiguresCollector;
 use reading::{Reading, ReadingError};
 
@@ -113,7 +114,13 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
         exporter.serve(&fanout, Some(Box::new(FiguresCollector::new(&figures))))?;
     }
     let group_name = input.group.clone().unwrap_or_else(|| format!("siem-forward-{name}"));
-    let group = Group::join(&input, &group_name, &tracker, &figures, hurry(&ended, drain_timeout))?;
+    let host = Host {
+        ended: ended.clone(),
+        drain_timeout,
+        pipeline: Arc::clone(&forwarder.pipeline),
+        watchdog: Mutex::new(Watchdog::of_service()),
+    };
+    let group = Group::join(&input, &group_name, &tracker, &figures, Box::new(host))?;
     let mut reading = Reading::new(forwarder, &tracker, config.input.map, rejected);
     tell(&format!("reading {} as a member of the group {group_name}", input.topics.join(", ")));
     let mut worker = Worker {
@@ -147,11 +154,29 @@ fn pipeline(pipelines: Vec<PipelineConfig>, asked: Option<&str>) -> Result<Pipel
     }
 }
 
-/// Whether there is no time left for partitions that are taken away while we read: it was asked for twice to end, or once
-/// so long ago.
-fn hurry(ended: &Ended, drain_timeout: Duration) -> Box<dyn Fn() -> bool + Send + Sync> {
-    let ended = ended.clone();
-    Box::new(move || ended.is_urged() || ended.asked_at().is_some_and(|asked| asked.elapsed() >= drain_timeout))
+/// What the membership asks of the worker while partitions are taken away.
+struct Host {
+    ended: Ended,
+    drain_timeout: Duration,
+    pipeline: Arc<Pipeline>,
+    /// That of the main thread, which waits.
+    watchdog: Mutex<Option<Watchdog>>,
+}
+
+impl GroupHost for Host {
+    /// It was asked for twice to end, or once so long ago.
+    fn is_in_a_hurry(&self) -> bool {
+        let asked = self.ended.asked_at();
+        self.ended.is_urged() || asked.is_some_and(|asked| asked.elapsed() >= self.drain_timeout)
+    }
+
+    fn waits(&self) {
+        self.pipeline.cut_batches();
+        if let Some(watchdog) = &mut *self.watchdog.lock() {
+            // The wait has an end of its own.
+            watchdog.feed(true);
+        }
+    }
 }
 
 struct Worker<'a> {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::dead_letter::{DeadLetterError, Misfit};
+use crate::dead_letter::{DeadLetterError, KafkaPlace, Misfit};
 use crate::engine::{Emitter, Forwarder, Refused};
 use crate::event::AuditEvent;
 use crate::input::{
@@ -206,8 +206,8 @@ impl<'a> Reading<'a> {
         // A partition that was given up meanwhile is read again by somebody else.
         let Some(of) = self.tracker.partition(place) else { return Ok(()) };
         self.unreadable += 1;
-        let (partition, offset) = (of.number, line.line());
-        let misfit = Misfit { topic: &of.topic, partition, offset, text: line.text() };
+        let place = KafkaPlace { topic: of.topic.to_string(), partition: of.number, offset: place.offset() };
+        let misfit = Misfit { place: &place, text: line.text() };
         let kind = match line.reason() {
             Unreadable::TooLarge { .. } => CauseKind::TooLarge,
             _ => CauseKind::Custom("no_event"),

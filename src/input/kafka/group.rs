@@ -19,7 +19,7 @@ use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::joining::{Joining, LOGGED};
-use super::member::{ANSWER_MAX, Asked, Hurry, Member, SETTLE_MAX};
+use super::member::{ANSWER_MAX, Asked, GroupHost, Member, SETTLE_MAX};
 use super::tracker::LOOK;
 use super::{Figures, KafkaInput, Tracker};
 
@@ -76,8 +76,8 @@ pub(crate) enum GroupError {
 }
 
 impl Group {
-    /// Joins, as soon as it is polled. While `hurry` says so, a partition that is taken away is given up without waiting for
-    /// anything.
+    /// Joins, as soon as it is polled. While its host is in a hurry, a partition that is taken away is given up without waiting
+    /// for anything.
     ///
     /// # Errors
     /// When the settings are none for librdkafka, or there is no password.
@@ -86,7 +86,7 @@ impl Group {
         group: &str,
         tracker: &Arc<Tracker>,
         figures: &Arc<Figures>,
-        hurry: Box<Hurry>,
+        host: Box<dyn GroupHost>,
     ) -> Result<Self, GroupError> {
         // Little else keeps us from polling: a member that is away for longer hangs, and must not hold up the others' rebalance.
         let away_max = input.revoke_timeout.max(input.session_timeout) + AWAY_MARGIN;
@@ -117,7 +117,7 @@ impl Group {
             tracker: Arc::clone(tracker),
             figures: Arc::clone(figures),
             revoke_timeout: input.revoke_timeout,
-            hurry,
+            host,
             joining: Joining::default(),
             committer: committer.clone(),
             is_paused: AtomicBool::new(false),
@@ -244,7 +244,7 @@ fn commit_and_leave(consumer: Arc<BaseConsumer<Member>>, asked: Receiver<Asked>)
     }
     // What is said of the join comes by polling.
     let deadline = Instant::now() + SETTLE_MAX;
-    while member.joining.is_under_way() && Instant::now() < deadline && !(member.hurry)() {
+    while member.joining.is_under_way() && Instant::now() < deadline && !member.host.is_in_a_hurry() {
         poll(&consumer);
     }
     member.commit(&consumer);

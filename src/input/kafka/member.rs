@@ -41,15 +41,22 @@ pub(super) enum Asked {
     End,
 }
 
-/// Says whether there is no time to wait for anything.
-pub(crate) type Hurry = dyn Fn() -> bool + Send + Sync;
+/// Whom a member carries records for.
+pub(crate) trait GroupHost: Send + Sync {
+    /// Whether there is no time to wait for anything.
+    fn is_in_a_hurry(&self) -> bool;
+
+    /// Called every 20 ms while partitions that go are waited for: what is open of them is to come to its end, and nobody is to
+    /// take the thread for dead that waits.
+    fn waits(&self);
+}
 
 /// A member of the group, as librdkafka knows it.
 pub(super) struct Member {
     pub(super) tracker: Arc<Tracker>,
     pub(super) figures: Arc<Figures>,
     pub(super) revoke_timeout: Duration,
-    pub(super) hurry: Box<Hurry>,
+    pub(super) host: Box<dyn GroupHost>,
     pub(super) joining: Joining,
     /// To the committing thread, for as long as it does nothing else.
     pub(super) committer: Sender<Asked>,
@@ -122,7 +129,7 @@ impl Member {
             let answer = (!self.joining.is_under_way()).then(|| consumer.commit(positions, CommitMode::Sync));
             let is_unsettled =
                 matches!(answer, None | Some(Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::RebalanceInProgress))));
-            if !is_unsettled || Instant::now() >= deadline || (self.hurry)() {
+            if !is_unsettled || Instant::now() >= deadline || self.host.is_in_a_hurry() {
                 return answer;
             }
             thread::sleep(LOOK);
@@ -133,7 +140,10 @@ impl Member {
     /// now, since an older commit must not undo theirs. What is due of the others goes along: as soon as these are given up the
     /// group takes no commit for a while.
     fn finish(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
-        let may_wait = || !self.is_in_a_hurry();
+        let may_wait = || {
+            self.host.waits();
+            !self.is_in_a_hurry()
+        };
         self.tracker.wait(partitions, self.revoke_timeout, may_wait);
         let (done, answered) = bounded(1);
         if self.committer.send(Asked::CommitAndTell(done)).is_err() {
@@ -142,14 +152,14 @@ impl Member {
         }
         let deadline = Instant::now() + ANSWER_MAX;
         while answered.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-            if Instant::now() >= deadline || self.is_in_a_hurry() {
+            if Instant::now() >= deadline || !may_wait() {
                 return self.figures.complain("no answer to the commit of a partition that was taken away".to_owned());
             }
         }
     }
 
     fn is_in_a_hurry(&self) -> bool {
-        self.is_leaving() || (self.hurry)()
+        self.is_leaving() || self.host.is_in_a_hurry()
     }
 
     pub(super) fn is_leaving(&self) -> bool {

@@ -16,5 +16,6 @@ mod watermark;
 pub(crate) use figures::Figures;
 pub(crate) use group::{Consumed, Group, GroupError, Leaving};
 pub(crate) use keys::KafkaInput;
+pub(crate) use member::GroupHost;
 pub(crate) use record::RecordReader;
 pub(crate) use tracker::{Partition, Place, Tracker};

@@ -15,7 +15,7 @@ use foldhash::fast::RandomState;
 use parking_lot::{Condvar, Mutex};
 
 use super::watermark::Watermark;
-use crate::dead_letter::Attempts;
+use crate::dead_letter::{Attempts, KafkaPlace};
 use crate::engine::{Keeper, Witness};
 use crate::event::EventId;
 use crate::siem::CauseKind;
@@ -285,6 +285,14 @@ impl Witness for Tracker {
     fn failed(&self, _ids: &[EventId], attempts: &Attempts) -> Keeper {
         // Nobody refused it: it stays in its topic, and whoever reads there next delivers it.
         if attempts.cause.kind() == CauseKind::Undelivered { Keeper::Origin } else { Keeper::DeadLetter }
+    }
+
+    /// That of the first, where several records have this id.
+    fn place(&self, id: EventId) -> Option<KafkaPlace> {
+        let state = self.state.lock();
+        let place = state.open.get(&id.as_u128())?.first;
+        let Partition { topic, number } = &state.assignments.get(&place.assignment)?.partition;
+        Some(KafkaPlace { topic: topic.to_string(), partition: *number, offset: place.offset })
     }
 
     fn buried(&self, ids: &[EventId]) {
