@@ -48,6 +48,14 @@ struct Shown {
     pipelines: Vec<Pipeline>,
 }
 
+/// What is read from, where that has figures and health of its own.
+pub(crate) struct Input {
+    /// As `/readyz` calls it.
+    pub(crate) name: &'static str,
+    pub(crate) collector: Box<dyn Collector>,
+    pub(crate) health: Box<dyn Fn() -> Health + Send + Sync>,
+}
+
 /// Of which health is told.
 struct Pipeline {
     name: String,
@@ -74,18 +82,19 @@ impl Exporter {
         Ok(Self { listener })
     }
 
-    /// Answers from now on, with what `more` collects beside the forwarder's metrics, and says where.
+    /// Answers from now on, with what comes from `input` beside the forwarder's metrics and health, and says where.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn serve(self, fanout: &Fanout, more: Option<Box<dyn Collector>>) -> Result<(), Failure> {
+    pub(crate) fn serve(self, fanout: &Fanout, input: Option<Input>) -> Result<(), Failure> {
         let registry = Registry::new();
         fanout.register(&registry)?;
         // Names of our own, which no other has.
-        if let Some(more) = more {
-            drop(registry.register(more));
+        let mut pipelines: Vec<Pipeline> = fanout.forwarders().iter().map(Pipeline::of).collect();
+        if let Some(Input { name, collector, health }) = input {
+            drop(registry.register(collector));
+            pipelines.push(Pipeline { name: name.to_owned(), health: Box::new(move || (health(), None)) });
         }
-        let pipelines = fanout.forwarders().iter().map(Pipeline::of).collect();
         let shown = Shown { registry, pipelines };
         let address = self.listener.local_addr().map_err(Failure::Thread)?;
         thread::Builder::new()

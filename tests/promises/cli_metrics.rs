@@ -45,7 +45,7 @@ fn ask(address: SocketAddr, request: &str) -> (u16, String, String) {
     (head[9..12].parse().unwrap(), body.to_owned(), head.to_ascii_lowercase())
 }
 
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let (status, body, head) = ask(address, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
     (status, body)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::cli_metrics::address;
+use crate::cli_metrics::{address, get};
 use crate::exposition::Scrape;
 use crate::kafka::{Brokers, PARTITIONS, committed, committed_by_partition, write};
 use crate::program::{assert_received, wait_until};
@@ -56,6 +56,23 @@ fn the_lag_of_a_paused_partition_grows() {
     wait_for_lag(address, 0);
     assert_eq!(end(worker).code, 0);
     assert_received(&receiver, 0..2_500);
+}
+
+#[test]
+fn a_worker_is_ready_once_the_group_has_it_and_as_long_as_a_broker_answers() {
+    let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
+    let scene = scene(&brokers.addresses(), &receiver, "", "\n[metrics]\nlisten = \"127.0.0.1:0\"\n");
+    let worker = start(&scene);
+    let address = address(&worker);
+    let is_unready = |why: &str| {
+        let (code, body) = get(address, "/readyz");
+        code == 503 && body.contains("\"input.kafka\"") && body.contains(why)
+    };
+    assert!(is_unready("the group has not been joined yet, for "), "{}", worker.stderr());
+    wait_until(|| get(address, "/readyz").0 == 200);
+    brokers.0.broker_down(-1).unwrap();
+    wait_until(|| is_unready("no broker answers, for "));
+    worker.signal(rustix::process::Signal::KILL);
 }
 
 #[test]

@@ -141,6 +141,8 @@ mod instructions_are_compared;
 #[cfg(feature = "kafka")]
 mod kafka_produce;
 #[cfg(all(feature = "cli", feature = "kafka"))]
+mod kafka_sasl;
+#[cfg(all(feature = "cli", feature = "kafka"))]
 mod kafka_worker_ends;
 mod metrics_in_a_registry;
 #[cfg(all(feature = "cli", unix))]

@@ -1,6 +1,8 @@
 //! `check`: what a configuration says, and whether its destinations would take events. Nothing is sent unless asked for.
 
 mod expiry;
+#[cfg(feature = "kafka")]
+mod input;
 mod report;
 mod step;
 mod trip;
@@ -15,6 +17,8 @@ use super::{exit_code, print};
 use crate::config::ConfigError;
 use crate::table::Paint;
 
+#[cfg(feature = "kafka")]
+use input::Input;
 use report::{Pipeline, Report, mistakes};
 use trip::Trip;
 
@@ -84,6 +88,24 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         say(report::memory(&shares, paint))?;
         pipeline.set_memory(&shares);
         report.add(pipeline);
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(input) = &config.input.kafka {
+        let mut topics = Input::new(input);
+        say(topics.headline(paint))?;
+        if let Err(complaint) = input.cluster.prepare() {
+            say(format!("{} {complaint}\n", paint.red("error:")))?;
+            if arguments.json {
+                return tell_wrong(&Report::wrong(&file, Vec::new(), Some(complaint)));
+            }
+            return Ok(ExitCode::from(2));
+        }
+        if !arguments.offline {
+            let step = topics.go(input);
+            say(step.to_text(paint))?;
+            topics.add(step);
+        }
+        report.set_input(topics.to_json(), topics.is_well());
     }
     if arguments.json {
         print(&format!("{}\n", report.to_json()))?;

@@ -16,6 +16,8 @@ pub(super) struct Report {
     /// Why the file could not even be read, or not be started with.
     error: Option<String>,
     pipelines: Vec<Pipeline>,
+    /// What was found of `[input.kafka]`, and whether all is well there.
+    input: Option<(Value, bool)>,
 }
 
 /// What was found of one pipeline.
@@ -33,7 +35,7 @@ pub(super) struct Pipeline {
 impl Report {
     /// Of a file that cannot be used.
     pub(super) fn wrong(file: &str, mistakes: Vec<Value>, error: Option<String>) -> Self {
-        Self { file: file.to_owned(), mistakes, error, pipelines: Vec::new() }
+        Self { file: file.to_owned(), mistakes, error, pipelines: Vec::new(), input: None }
     }
 
     /// Of a file without mistakes, before anything is known of its pipelines.
@@ -45,21 +47,31 @@ impl Report {
         self.pipelines.push(pipeline);
     }
 
+    #[cfg(feature = "kafka")]
+    pub(super) fn set_input(&mut self, found: Value, is_well: bool) {
+        self.input = Some((found, is_well));
+    }
+
     /// Whether nothing is wrong, warnings aside.
     pub(super) fn is_well(&self) -> bool {
         let failed = |pipeline: &Pipeline| pipeline.steps.iter().any(|step| step.status == Status::Failed);
-        self.mistakes.is_empty() && self.error.is_none() && !self.pipelines.iter().any(failed)
+        let is_input_well = self.input.as_ref().is_none_or(|(_, is_well)| *is_well);
+        self.mistakes.is_empty() && self.error.is_none() && is_input_well && !self.pipelines.iter().any(failed)
     }
 
     pub(super) fn to_json(&self) -> Value {
         let pipelines: Vec<Value> = self.pipelines.iter().map(Pipeline::to_json).collect();
-        json!({
+        let mut report = json!({
             "file": self.file,
             "ok": self.is_well(),
             "error": self.error,
             "mistakes": self.mistakes,
             "pipelines": pipelines,
-        })
+        });
+        if let (Some((found, _)), Some(object)) = (&self.input, report.as_object_mut()) {
+            object.insert("input".to_owned(), found.clone());
+        }
+        report
     }
 }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::config_file::ConfigFile;
-use super::exporter::Exporter;
+use super::exporter::{Exporter, Input};
 use super::failure::Failure;
 use super::feed::Seen;
 use super::figures::{count, counted, per_million};
@@ -111,7 +111,15 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
     let fanout = Fanout::new([pipeline.builder().start_with(Some(witness))?])?;
     let [forwarder] = fanout.forwarders() else { return Err(Failure::Disabled { pipelines: vec![name] }) };
     if let Some(exporter) = exporter {
-        exporter.serve(&fanout, Some(Box::new(FiguresCollector::new(&figures))))?;
+        let of_health = Arc::clone(&figures);
+        exporter.serve(
+            &fanout,
+            Some(Input {
+                name: "input.kafka",
+                collector: Box::new(FiguresCollector::new(&figures)),
+                health: Box::new(move || of_health.health()),
+            }),
+        )?;
     }
     let group_name = input.group.clone().unwrap_or_else(|| format!("siem-forward-{name}"));
     let host = Host {

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rdkafka::Statistics;
 use rdkafka::error::KafkaError;
 
 use super::Partition;
+use super::standing::Standing;
+use crate::siem::Health;
 
 /// What is known of the membership, for metrics.
 #[derive(Debug, Default)]
@@ -19,6 +22,7 @@ pub(crate) struct Figures {
     partitions: Mutex<BTreeMap<Partition, PartitionFigures>>,
     /// The last thing that went wrong with the brokers.
     complaint: Mutex<Option<String>>,
+    standing: Standing,
 }
 
 /// The same of one partition.
@@ -54,7 +58,13 @@ impl Figures {
         self.complaint.lock().take()
     }
 
+    /// Whether the brokers answer and the group has us.
+    pub(crate) fn health(&self) -> Health {
+        self.standing.health(Instant::now())
+    }
+
     pub(super) fn complain(&self, words: String) {
+        self.standing.said(&words);
         *self.complaint.lock() = Some(words);
     }
 
@@ -88,8 +98,12 @@ impl Figures {
         }
     }
 
-    /// How far behind the group is, as librdkafka tells it.
+    /// How we stand and how far behind the group is, as librdkafka tells it.
     pub(super) fn told(&self, statistics: &Statistics) {
+        self.standing.told(statistics);
+        if let Some(words) = self.standing.complaint(Instant::now()) {
+            *self.complaint.lock() = Some(words);
+        }
         let partitions = &mut *self.partitions.lock();
         for (name, topic) in &statistics.topics {
             for (number, known) in &topic.partitions {

@@ -2,14 +2,17 @@
 //!
 //! Read it in this order: `watermark` (how far a partition may be committed), `tracker` (what has become of what was read),
 //! `joining` (when a group takes no commit), `member` (partitions that come and go), `group` (reading, committing, leaving),
-//! `figures` (what of it is shown), `record` (a value into an event), `keys` (its configuration).
+//! `standing` (whether the group has us), `figures` (what of all that is shown), `record` (a value into an event), `probe` (whether
+//! the brokers let us in at all), `keys` (its configuration).
 
 mod figures;
 mod group;
 mod joining;
 mod keys;
 mod member;
+mod probe;
 mod record;
+mod standing;
 mod tracker;
 mod watermark;
 

@@ -110,7 +110,7 @@ impl Cluster {
     }
 
     /// What to look at once at start, without a network.
-    pub(super) fn prepare(&self) -> Result<(), String> {
+    pub(crate) fn prepare(&self) -> Result<(), String> {
         let files = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
         for file in files {
             std::fs::File::open(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
