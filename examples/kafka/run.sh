@@ -23,8 +23,9 @@ until grep -q 'listening on' "$folder/receiver.log"; do kill -0 "$receiver"; sle
 url=$(sed -n 's/.*listening on \(http[^ ]*\).*/\1/p' "$folder/receiver.log" | head -1)
 
 target/debug/examples/kafka_brokers audit 12 > "$folder/brokers.txt" &
-running+=($!)
-until [ -s "$folder/brokers.txt" ]; do sleep 0.1; done
+played=$!
+running+=("$played")
+until [ -s "$folder/brokers.txt" ]; do kill -0 "$played"; sleep 0.1; done
 brokers=$(head -1 "$folder/brokers.txt")
 
 echo "$workers workers share 12 partitions"
@@ -40,9 +41,9 @@ for number in $(seq "$workers"); do
     --set "siem.splunk.url=\"$url\"" --set "siem.splunk.dead_letter.path=\"$folder/worker-$number.dead.ndjson\"" \
     > "$folder/worker-$number.txt" 2> "$folder/worker-$number.log" &
   members+=($!)
+  running+=($!)
   settle "$number" 0
 done
-running+=("${members[@]}")
 
 echo "$services services write $events events each"
 writing=()

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
     round: u64,
     /// Between two events, whatever the number of threads
-    #[arg(long, value_name = "MICROSECONDS", default_value_t = 100)]
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pause: u64,
     /// How many threads emit, one or several numbers
     #[arg(long, value_delimiter = ',', default_value = "1,4")]

@@ -15,16 +15,15 @@ pub(crate) struct Pace {
     random: fastrand::Rng,
 }
 
-/// The same delays in each run.
-const SEED: u64 = 1;
-
 impl Pace {
     /// One event each `pause`, the first of them `offset` from now.
     ///
     /// Waits by spinning: a sleep would cool the caches, and return late. Where more threads wait than there are cores,
     /// `yields`.
     pub(crate) fn new(pause: Duration, offset: Duration, yields: bool) -> Self {
-        Self { due: Instant::now() + offset, pause, yields, random: fastrand::Rng::with_seed(SEED) }
+        // The same delays in each run, and of no two threads.
+        let seed = u64::try_from(offset.as_nanos()).unwrap_or_default();
+        Self { due: Instant::now() + offset, pause, yields, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// Waits for the next one.

@@ -10,8 +10,8 @@ use crossbeam_utils::CachePadded;
 use crate::event::monotonic;
 
 /// One event in so many of a thread: less than one in a thousand, since it takes 600 to 1,400 ns where what measures is in no
-/// cache. More seldom would be no better: the fewer they are, the colder. A prime: of a fan-out,
-/// which pushes each event as often as it has destinations, all have their turn.
+/// cache. More seldom would be no better: the fewer they are, the colder. A prime: of a fan-out, which pushes each event as often as
+/// it has destinations, all have their turn.
 pub(super) const EVERY: u32 = 2_053;
 /// Times that no batcher has taken out yet; of more, the last ones are kept. With the count of them they fill two cache lines: a
 /// caller who measures has nothing of this in its own cache, and waits for each line.

@@ -101,7 +101,7 @@ impl Drop for Broker {
     }
 }
 
-/// What each worker may have in its requests: two of 500 events.
+/// What the four workers may have in their requests: two of 500 events each.
 const ON_THE_WAY: i64 = 4 * 2 * 500;
 
 /// Through our own destination, which says what it has delivered.

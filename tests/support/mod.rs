@@ -265,7 +265,7 @@ pub fn assert_one_fate_each(
     let ledger = &report.ledger;
     for id in sent {
         let (held, dead) = (received.contains_key(id), dead.get(&id.to_string()));
-        assert!(held || dead.is_some() || ledger.lost_total() > 0, "{id} has no fate");
+        assert!(held || dead.is_some() || ledger.lost_total() > 0, "{id} has no fate: {report}");
         if let Some(record) = dead {
             let excused = record["possible_duplicate"] == true;
             assert!(!held || excused, "{id} is delivered and dead, and nobody said that it may be");

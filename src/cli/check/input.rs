@@ -27,12 +27,12 @@ impl Input {
     }
 
     /// Asks the brokers, and joins no group.
-    pub(super) fn go(&self, input: &KafkaInput) -> Step {
+    pub(super) fn go(input: &KafkaInput) -> Step {
         let began = Instant::now();
         let health = input.probe();
         let step = match &health.error_message {
             Some(why) => Step::new("topics", Status::Failed, why.as_str()),
-            None => Step::new("topics", Status::Ok, format!("the brokers have {}", self.topics)),
+            None => Step::new("topics", Status::Ok, found(&input.topics)),
         };
         health.details.iter().fold(step, |step, (name, value)| step.fact(name, value.as_str())).took(began.elapsed())
     }
@@ -49,4 +49,13 @@ impl Input {
         let steps: Vec<Value> = self.steps.iter().map(Step::to_json).collect();
         json!({ "name": "input.kafka", "brokers": self.brokers, "topics": self.topics, "steps": steps })
     }
+}
+
+/// What the brokers have; patterns they are not asked for.
+fn found(topics: &[String]) -> String {
+    let (patterns, names): (Vec<&str>, Vec<&str>) =
+        topics.iter().map(String::as_str).partition(|topic| topic.starts_with('^'));
+    let found = if names.is_empty() { "let us in" } else { "have " };
+    let unasked = if patterns.is_empty() { "" } else { "; not looked for: " };
+    format!("the brokers {found}{}{unasked}{}", names.join(", "), patterns.join(", "))
 }

@@ -101,7 +101,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(2));
         }
         if !arguments.offline {
-            let step = topics.go(input);
+            let step = Input::go(input);
             say(step.to_text(paint))?;
             topics.add(step);
         }

@@ -88,15 +88,17 @@ impl Pipeline {
         let refused = scrape.of_pipeline("siem_events_dropped_total", name);
         let refused = refused.filter(|sample| sample.label("reason") != Some("filtered"));
         let queued = sum("siem_queue_size");
-        let said = |list: &str| {
+        let said = |list: &str, name: &str| {
             let all = ready?.get(list)?.as_array()?;
             all.iter().find(|one| one.get("pipeline").and_then(Value::as_str) == Some(name))
         };
+        // A worker has one pipeline, through which nothing goes where nothing comes in.
+        let input = said("reasons", "input.kafka").and_then(|one| text(one, "reason"));
         Self {
             name: name.to_owned(),
             siem_type: health.label("siem_type").unwrap_or_default().to_owned(),
-            is_healthy: health.value > 0.0,
-            reason: said("reasons").and_then(|one| text(one, "reason")),
+            is_healthy: health.value > 0.0 && input.is_none(),
+            reason: said("reasons", name).and_then(|one| text(one, "reason")).or(input),
             breaker: breaker.and_then(|sample| sample.label("state")).unwrap_or("unknown").to_owned(),
             came: whole(sum("siem_events_accepted_total") + queued),
             delivered: whole(sum("siem_events_sent_total")),
@@ -108,7 +110,7 @@ impl Pipeline {
             p50: quantile("0.5"),
             p99: quantile("0.99"),
             failures: failures.collect(),
-            last_error: said("last_errors").and_then(|one| {
+            last_error: said("last_errors", name).and_then(|one| {
                 let ago = seconds(one.get("seconds_ago")?.as_f64()?)?;
                 Some(LastError { words: text(one, "error")?, ago })
             }),

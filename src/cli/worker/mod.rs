@@ -5,7 +5,7 @@ mod reading;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -106,7 +106,7 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
     let exporter = config.metrics.listen.map(Exporter::bind).transpose()?;
     let ended = Ended::watch()?;
     let drain_timeout = pipeline.siem.drain_timeout;
-    let (tracker, figures) = (Arc::<Tracker>::default(), Arc::<Figures>::default());
+    let (tracker, figures) = (Arc::<Tracker>::default(), Arc::new(Figures::new(input.revoke_timeout)));
     let witness: Arc<dyn Witness> = Arc::<Tracker>::clone(&tracker);
     let fanout = Fanout::new([pipeline.builder().start_with(Some(witness))?])?;
     let [forwarder] = fanout.forwarders() else { return Err(Failure::Disabled { pipelines: vec![name] }) };
@@ -126,6 +126,7 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
         ended: ended.clone(),
         drain_timeout,
         pipeline: Arc::clone(&forwarder.pipeline),
+        main: thread::current().id(),
         watchdog: Mutex::new(Watchdog::of_service()),
     };
     let group = Group::join(&input, &group_name, &tracker, &figures, Box::new(host))?;
@@ -167,7 +168,7 @@ struct Host {
     ended: Ended,
     drain_timeout: Duration,
     pipeline: Arc<Pipeline>,
-    /// That of the main thread, which waits.
+    main: ThreadId,
     watchdog: Mutex<Option<Watchdog>>,
 }
 
@@ -178,10 +179,17 @@ impl GroupHost for Host {
         self.ended.is_urged() || asked.is_some_and(|asked| asked.elapsed() >= self.drain_timeout)
     }
 
-    fn waits(&self) {
+    fn hasten(&self) {
         self.pipeline.cut_batches();
+    }
+
+    fn waits(&self) {
+        // Once we end, another thread waits, and the main one feeds by itself.
+        if thread::current().id() != self.main {
+            return;
+        }
         if let Some(watchdog) = &mut *self.watchdog.lock() {
-            // The wait has an end of its own.
+            // Whatever lives: the wait has an end, behind which the main thread looks at that.
             watchdog.feed(true);
         }
     }

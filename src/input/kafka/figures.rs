@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rdkafka::Statistics;
 use rdkafka::error::KafkaError;
 
 use super::Partition;
+use super::member::ANSWER_MAX;
 use super::standing::Standing;
 use crate::siem::Health;
 
 /// What is known of the membership, for metrics.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Figures {
     commits: AtomicU64,
     commits_failed: AtomicU64,
@@ -37,6 +38,19 @@ pub(crate) struct PartitionFigures {
 }
 
 impl Figures {
+    /// Of a member that waits for what was read of a partition that goes so long.
+    pub(crate) fn new(revoke_timeout: Duration) -> Self {
+        Self {
+            commits: AtomicU64::new(0),
+            commits_failed: AtomicU64::new(0),
+            assignments: AtomicU64::new(0),
+            revocations: AtomicU64::new(0),
+            partitions: Mutex::default(),
+            complaint: Mutex::default(),
+            standing: Standing::new(revoke_timeout + ANSWER_MAX),
+        }
+    }
+
     /// How often it was committed, and how often that failed.
     pub(crate) fn commits(&self) -> (u64, u64) {
         // Relaxed, all of this: figures for people.

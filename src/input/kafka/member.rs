@@ -46,8 +46,10 @@ pub(crate) trait GroupHost: Send + Sync {
     /// Whether there is no time to wait for anything.
     fn is_in_a_hurry(&self) -> bool;
 
-    /// Called every 20 ms while partitions that go are waited for: what is open of them is to come to its end, and nobody is to
-    /// take the thread for dead that waits.
+    /// What was read is to come to its fate, and to wait for nothing that comes behind it.
+    fn hasten(&self);
+
+    /// Called every 20 ms by a thread that waits for partitions that go: nobody is to take it for dead.
     fn waits(&self);
 }
 
@@ -144,7 +146,11 @@ impl Member {
             self.host.waits();
             !self.is_in_a_hurry()
         };
-        self.tracker.wait(partitions, self.revoke_timeout, may_wait);
+        let may_wait_for_fates = || {
+            self.host.hasten();
+            may_wait()
+        };
+        self.tracker.wait(partitions, self.revoke_timeout, may_wait_for_fates);
         let (done, answered) = bounded(1);
         if self.committer.send(Asked::CommitAndTell(done)).is_err() {
             // We are that thread.

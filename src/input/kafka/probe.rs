@@ -73,8 +73,8 @@ impl KafkaInput {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
-            // What it says comes by polling.
-            drop(consumer.poll(Duration::ZERO));
+            // What it says comes by polling, one after the other.
+            while consumer.poll(Duration::ZERO).is_some() {}
             let (said, is_refusal) = &*consumer.context().0.lock();
             if *is_refusal {
                 return Err(said.clone());

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::watermark::Watermark;
 use crate::dead_letter::{Attempts, KafkaPlace};
@@ -210,7 +210,8 @@ impl Tracker {
                 return true;
             }
             let now = Instant::now();
-            if now >= deadline || !may_wait() {
+            // Unlocked: the caller may wait for others meanwhile.
+            if now >= deadline || !MutexGuard::unlocked(&mut state, &may_wait) {
                 return false;
             }
             self.closed.wait_until(&mut state, deadline.min(now + LOOK));
@@ -287,11 +288,13 @@ impl Witness for Tracker {
         if attempts.cause.kind() == CauseKind::Undelivered { Keeper::Origin } else { Keeper::DeadLetter }
     }
 
-    /// That of the first, where several records have this id.
+    /// That of the first that is ours, where several records have this id.
     fn place(&self, id: EventId) -> Option<KafkaPlace> {
         let state = self.state.lock();
-        let place = state.open.get(&id.as_u128())?.first;
-        let Partition { topic, number } = &state.assignments.get(&place.assignment)?.partition;
+        let open = state.open.get(&id.as_u128())?;
+        let ours = |place: &Place| Some((state.assignments.get(&place.assignment)?, *place));
+        let (assignment, place) = std::iter::once(&open.first).chain(&open.more).find_map(ours)?;
+        let Partition { topic, number } = &assignment.partition;
         Some(KafkaPlace { topic: topic.to_string(), partition: *number, offset: place.offset })
     }
 

@@ -125,6 +125,30 @@ fn a_fate_that_comes_after_its_partition_was_given_up_settles_nothing() {
 }
 
 #[test]
+fn a_record_has_its_place_while_its_partition_is_ours_also_where_that_came_back() {
+    let tracker = tracker_of(&[(7, 1)]);
+    let place = || tracker.place(id(1)).map(|place| (place.topic, place.partition, place.offset));
+    assert_eq!(place(), Some(("audit".to_owned(), 0, 7)));
+    tracker.revoke(&partition(0));
+    assert_eq!(place(), None);
+    tracker.assign(partition(0));
+    begin(&tracker, 7, 1);
+    assert_eq!(place(), Some(("audit".to_owned(), 0, 7)));
+    assert_eq!(tracker.place(id(2)), None);
+}
+
+/// Whoever waits may ask somebody who is slow, or who asks the tracker.
+#[test]
+fn fates_are_told_while_somebody_is_asked_whether_to_wait() {
+    let tracker = tracker_of(&[(0, 1)]);
+    let may_wait = || {
+        tracker.delivered(&[id(1)]);
+        true
+    };
+    assert!(tracker.wait(&[partition(0)], Duration::from_secs(20), may_wait));
+}
+
+#[test]
 fn a_topic_that_was_made_anew_is_followed_from_its_own_first_record() {
     let tracker = tracker_of(&[(7, 1), (8, 2)]);
     begin(&tracker, 0, 3);
