@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 /// The longest latency that is told apart: an hour. Longer ones count as an hour.
 const NANOS_MAX: u64 = 3_600_000_000_000;
-/// Two digits: 1 % of the value, in 50 KB for a histogram.
+/// Two digits: 1 % of the value, in 37 KB for a histogram.
 const DIGITS: u8 = 2;
 /// How long a window lasts.
 const WINDOW_NANOS: u64 = 10_000_000_000;
