@@ -7,6 +7,7 @@
 # A debug build, to be seen, not measured: that is perf/kafka/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. perf/receiver.sh
 
 workers=${1:-3} services=${2:-2} events=${3:-50000}
 folder=$(mktemp -d)
@@ -16,11 +17,9 @@ trap 'kill "${running[@]}" 2> /dev/null || true; wait; rm -rf "$folder"' EXIT
 cargo build --locked --quiet --features "${FEATURES:-kafka}" --bin siem-forward --example kafka_brokers --example kafka_produce
 program=target/debug/siem-forward
 
-"$program" receive --port 0 --expect "$((services * events))" > "$folder/receiver.txt" 2> "$folder/receiver.log" &
-receiver=$!
+wanted=$((services * events))
+receiver_begin --expect "$wanted"
 running+=("$receiver")
-until grep -q 'listening on' "$folder/receiver.log"; do kill -0 "$receiver"; sleep 0.1; done
-url=$(sed -n 's/.*listening on \(http[^ ]*\).*/\1/p' "$folder/receiver.log" | head -1)
 
 target/debug/examples/kafka_brokers audit 12 > "$folder/brokers.txt" &
 played=$!
@@ -67,7 +66,6 @@ delivered() {
   done
   echo "$sum"
 }
-wanted=$((services * events))
 for _ in $(seq 600); do
   got=$(delivered)
   [ -t 1 ] && printf '\r%s of %s delivered' "$got" "$wanted"

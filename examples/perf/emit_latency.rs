@@ -68,7 +68,6 @@ struct Lines {
 
 /// What one round of producers has measured.
 struct Round {
-    calls: Times,
     clock: Times,
     seldom: Times,
     usual: Times,
@@ -76,11 +75,10 @@ struct Round {
 
 impl Round {
     fn new() -> Result<Self, hdrhistogram::CreationError> {
-        Ok(Self { calls: Times::new()?, clock: Times::new()?, seldom: Times::new()?, usual: Times::new()? })
+        Ok(Self { clock: Times::new()?, seldom: Times::new()?, usual: Times::new()? })
     }
 
     fn add(&mut self, other: &Self) {
-        self.calls.add(&other.calls);
         self.clock.add(&other.clock);
         self.seldom.add(&other.seldom);
         self.usual.add(&other.usual);
@@ -158,7 +156,8 @@ fn bare_round(lines: &mut Lines) -> Result<(), Box<dyn Error>> {
         let timed = producers(lines, |event| queue.push(Some(event)).is_ok());
         done.store(true, Ordering::Relaxed);
         let round = timed?;
-        lines.bare.add(&round.calls);
+        lines.bare.add(&round.seldom);
+        lines.bare.add(&round.usual);
         lines.clock.add(&round.clock);
         Ok(())
     })
@@ -171,7 +170,8 @@ fn emit_round(lines: &mut Lines) -> Result<(), Box<dyn Error>> {
         .start()?;
     let emitter = forwarder.emitter();
     let round = producers(lines, |event| emitter.try_send(event).is_ok())?;
-    lines.emit.add(&round.calls);
+    lines.emit.add(&round.seldom);
+    lines.emit.add(&round.usual);
     lines.measured.add(&round.seldom);
     lines.usual.add(&round.usual);
     lines.clock.add(&round.clock);
@@ -204,7 +204,6 @@ fn producers(lines: &Lines, call: impl Fn(AuditEvent) -> bool + Sync) -> Result<
                         all &= call(event);
                         let ended = clock.raw();
                         let took = clock.delta_as_nanos(begun, ended);
-                        times.calls.record(took);
                         times.clock.record(clock.delta_as_nanos(nothing, begun));
                         let of =
                             if number.is_multiple_of(MEASURED_EVERY) { &mut times.seldom } else { &mut times.usual };

@@ -71,11 +71,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         say(pipeline.headline(paint))?;
         let trip = Trip::new(config);
         if let Err(complaint) = trip.prepare() {
-            say(format!("{} {complaint}\n", paint.red("error:")))?;
-            if arguments.json {
-                return tell_wrong(&Report::wrong(&file, Vec::new(), Some(complaint)));
-            }
-            return Ok(ExitCode::from(2));
+            return unusable(&file, complaint, arguments.json, paint);
         }
         if !arguments.offline {
             trip.go(arguments.send, |step| {
@@ -94,11 +90,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         let mut topics = Input::new(input);
         say(topics.headline(paint))?;
         if let Err(complaint) = input.cluster.prepare() {
-            say(format!("{} {complaint}\n", paint.red("error:")))?;
-            if arguments.json {
-                return tell_wrong(&Report::wrong(&file, Vec::new(), Some(complaint)));
-            }
-            return Ok(ExitCode::from(2));
+            return unusable(&file, complaint, arguments.json, paint);
         }
         if !arguments.offline {
             let step = Input::go(input);
@@ -111,6 +103,15 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
         print(&format!("{}\n", report.to_json()))?;
     }
     Ok(exit_code(report.is_well()))
+}
+
+/// What the file names cannot be used.
+fn unusable(file: &str, complaint: String, as_json: bool, paint: Paint) -> Result<ExitCode, Failure> {
+    if as_json {
+        return tell_wrong(&Report::wrong(file, Vec::new(), Some(complaint)));
+    }
+    print(&format!("{} {complaint}\n", paint.red("error:")))?;
+    Ok(ExitCode::from(2))
 }
 
 fn tell_wrong(report: &Report) -> Result<ExitCode, Failure> {

@@ -22,6 +22,7 @@ use super::joining::{Joining, LOGGED};
 use super::member::{ANSWER_MAX, Asked, GroupHost, Member, SETTLE_MAX};
 use super::tracker::LOOK;
 use super::{Figures, KafkaInput, Tracker};
+use crate::siem::not_made;
 
 /// How often librdkafka tells how far the group is behind.
 const STATISTICS_MS: &str = "5000";
@@ -124,14 +125,10 @@ impl Group {
             is_paused: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
         };
-        let refused = |error: KafkaError| match error {
-            // It would show the value, which may be the password.
-            KafkaError::ClientConfig(_, _, name, _) => GroupError::Join(format!("librdkafka takes no such {name}")),
-            other => GroupError::Join(other.to_string()),
-        };
-        let consumer: BaseConsumer<Member> = config.create_with_context(member).map_err(refused)?;
+        let made: Result<BaseConsumer<Member>, KafkaError> = config.create_with_context(member);
+        let consumer = made.map_err(|error| GroupError::Join(not_made(error)))?;
         let topics: Vec<&str> = input.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(refused)?;
+        consumer.subscribe(&topics).map_err(|error| GroupError::Join(error.to_string()))?;
         let consumer = Arc::new(consumer);
         let of_committer = Arc::clone(&consumer);
         let commit = move || commit_and_leave(of_committer, asked);

@@ -24,6 +24,8 @@ mod record;
 mod shipments;
 #[cfg(feature = "kafka")]
 mod topic;
+#[cfg(feature = "kafka")]
+mod trouble;
 
 #[cfg(all(feature = "kafka", feature = "cli"))]
 pub(crate) use cluster::Cluster;
@@ -37,3 +39,5 @@ pub use error::{KafkaError, SaslMechanism};
 pub(crate) use keys::KEYS;
 #[cfg(all(feature = "kafka", feature = "cli"))]
 pub(crate) use keys::cluster_of_table;
+#[cfg(all(feature = "kafka", feature = "cli"))]
+pub(crate) use trouble::{Trouble, Troubles, not_made};

@@ -11,7 +11,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -23,6 +22,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use super::fate::{Fate, Meaning, later, meaning, refused, words};
 use super::record::Record;
 use super::shipments::{Shipments, Waybill};
+use super::trouble::{Trouble, Troubles, not_made};
 use crate::batch::Mark;
 use crate::net::Stop;
 use crate::siem::Verdict;
@@ -55,18 +55,7 @@ pub(super) enum Company {
 #[derive(Debug, Default)]
 struct State {
     is_ending: AtomicBool,
-    trouble: Mutex<Option<Trouble>>,
-    /// What was last said of one broker: why it is away, once all are.
-    said: Mutex<String>,
-}
-
-/// Why nothing gets through, as far as librdkafka says.
-#[derive(Debug, Clone)]
-enum Trouble {
-    /// No broker is connected.
-    Away(String),
-    /// The brokers refuse us.
-    Refused(String),
+    troubles: Troubles,
 }
 
 /// Takes in what librdkafka says.
@@ -88,7 +77,7 @@ impl Producer {
 
     /// Whether it is of no more use.
     pub(super) fn is_spent(&self) -> bool {
-        let is_refused = matches!(*self.state.trouble.lock(), Some(Trouble::Refused(_)));
+        let is_refused = matches!(self.state.troubles.present(), Some(Trouble::Refused(_)));
         is_refused || self.client.client().fatal_error().is_some()
     }
 
@@ -111,7 +100,7 @@ impl Producer {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.client.client().fetch_metadata(topic, left.min(PIECE)) {
                 Ok(metadata) => {
-                    *self.state.trouble.lock() = None;
+                    self.state.troubles.clear();
                     return Ok(metadata);
                 }
                 Err(error) if left <= PIECE || stop.is_stopped() => return Err(self.unreached(&error)),
@@ -135,15 +124,15 @@ impl Producer {
 
     /// What librdkafka has said of its connections, as a verdict; `None` while it says nothing bad.
     fn refusal(&self) -> Option<Verdict> {
-        self.state.trouble.lock().as_ref().map(|trouble| match trouble {
-            Trouble::Away(words) => Verdict::retry(later(words.clone())),
-            Trouble::Refused(words) => Verdict::Halt(refused(words.clone())),
+        self.state.troubles.present().map(|trouble| match trouble {
+            Trouble::Away(words) => Verdict::retry(later(words)),
+            Trouble::Refused(words) => Verdict::Halt(refused(words)),
         })
     }
 
     /// Whether no broker was connected when it last looked.
     pub(super) fn is_cut_off(&self) -> bool {
-        self.state.trouble.lock().is_some()
+        self.state.troubles.present().is_some()
     }
 
     /// Hands over one record, alone in its request where that is asked for and can be had; whether it is. Room is waited
@@ -215,12 +204,7 @@ fn start(
     state: &Arc<State>,
 ) -> Result<Arc<BaseProducer<Reports>>, String> {
     let reports = Reports { shipments: Arc::clone(shipments), state: Arc::clone(state) };
-    // The error shows the setting's value, which may be the password.
-    let client: BaseProducer<Reports> = config.create_with_context(reports).map_err(|error| match error {
-        KafkaError::ClientConfig(_, _, name, _) => format!("librdkafka takes no such {name}"),
-        KafkaError::ClientCreation(words) => format!("librdkafka does not start: {words}"),
-        other => format!("librdkafka does not start: {other}"),
-    })?;
+    let client: BaseProducer<Reports> = config.create_with_context(reports).map_err(not_made)?;
     let client = Arc::new(client);
     let (polled, ending) = (Arc::clone(&client), Arc::clone(state));
     let poll = move || {
@@ -254,21 +238,7 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let trouble = match meaning(code, false) {
-            Meaning::Refused => Trouble::Refused(reason.to_owned()),
-            _ if code == RDKafkaErrorCode::AllBrokersDown => {
-                let said = self.state.said.lock();
-                Trouble::Away(if said.is_empty() { reason.to_owned() } else { format!("{reason}: {said}") })
-            }
-            // One of several brokers: the others may do.
-            _ => return reason.clone_into(&mut self.state.said.lock()),
-        };
-        let known = &mut *self.state.trouble.lock();
-        // After a refusal they are also all away: that says less.
-        if !matches!((&*known, &trouble), (Some(Trouble::Refused(_)), Trouble::Away(_))) {
-            *known = Some(trouble);
-        }
+        self.state.troubles.note(&error, reason);
     }
 }
 
@@ -281,10 +251,7 @@ impl ProducerContext for Reports {
             Err((error, _)) => Fate::of(error),
         };
         if fate == Fate::Delivered {
-            let mut trouble = self.state.trouble.lock();
-            if trouble.is_some() {
-                *trouble = None;
-            }
+            self.state.troubles.clear();
         }
         self.shipments.report(Waybill::of_number(number), fate);
     }
