@@ -262,3 +262,36 @@ fn a_worker_that_gives_up_a_partition_ends_in_its_time_and_by_a_second_signal_at
         || end_amid_a_move(in_long, Times::Twice, MARGIN),
     );
 }
+
+/// Told to end as soon as another one has said that it joins, or as soon as it is about to give up what that one is to have;
+/// what came last is delivered by then, and most likely not committed.
+fn end_while_another_joins(is_moving: bool) {
+    let (brokers, receiver) = (Brokers::at_a_distance(&["audit"]), receiver(&[]));
+    let input = format!("{SHORT}\n[metrics]\nlisten = \"127.0.0.1:0\"\n");
+    let scene_of = || scene(&brokers.addresses(), &receiver, "", &input);
+    let scenes = [scene_of(), scene_of()];
+    let first = start(&scenes[0]);
+    first.wait_for("partitions: 4");
+    let metrics = address(&first);
+    let second = start(&scenes[1]);
+    second.wait_for("reading audit");
+    let revoked = || scrape(metrics).count("siem_kafka_rebalances_total", &[("change", "revoked")]);
+    wait_until(|| !is_moving || revoked() == 2);
+    write(&brokers.addresses(), "audit", values(0..EVENTS));
+    wait_for(&receiver, u64::from(EVENTS));
+    let first = end(first);
+    assert!(first.code == 0 && !first.stderr.contains("was not left"), "{first:?}");
+    second.wait_for("partitions: 4");
+    write(&brokers.addresses(), "audit", values(EVENTS..EVENTS + 100));
+    wait_for(&receiver, u64::from(EVENTS) + 100);
+    wait_until(|| committed(&brokers.addresses(), GROUP, "audit") == i64::from(EVENTS) + 100);
+    let second = end(second);
+    assert_eq!(second.code, 0, "{second:?}");
+    assert_received(&receiver, 0..EVENTS + 100);
+    assert_eq!(receiver.counts().duplicated, 0, "{first:?} {second:?}");
+}
+
+#[test]
+fn a_worker_that_ends_while_another_one_joins_leaves_it_all_and_nothing_comes_twice() {
+    at_once(|| end_while_another_joins(false), || end_while_another_joins(true));
+}
