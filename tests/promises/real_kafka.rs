@@ -1,5 +1,5 @@
 //! A real broker as a process: 200,000 events in, workers that are killed, started again and added, a broker that is
-//! restarted, ids compared. `tests/kafka/run.sh` obtains the broker and runs this.
+//! restarted, ids compared; and two workers of one name. `tests/kafka/run.sh` obtains the broker and runs this.
 //!
 //! This broker never gives up on a member that is dead, so that the killed one comes back under its own name, as under a
 //! supervisor; that others take over is shown in `worker.rs`, with brokers that librdkafka plays.
@@ -22,13 +22,14 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::{Pid, Signal, kill_process};
-use siem_forward::receiver::{Receiver, ReceiverConfig};
+use siem_forward::receiver::Receiver;
 use siem_forward::siem::Kafka;
 use siem_forward::{AuditEvent, EventType, Forwarder, Severity};
 
 use crate::kafka::committed;
-use crate::program::{Running, Scene, TOKEN, command, id, wait_until};
+use crate::program::{Running, Scene, assert_received, id, wait_until};
 use crate::support::PATIENCE;
+use crate::worker::{end, receiver, start, wait_for};
 
 const EVENTS: u32 = 200_000;
 const PARTITIONS: i32 = 6;
@@ -43,12 +44,16 @@ struct Broker {
 }
 
 impl Broker {
-    fn start(program: &Path) -> Self {
+    /// With the topic `audit`.
+    fn start() -> Self {
+        let program = std::env::var_os("SIEM_FORWARD_KAFKA").expect("tests/kafka/run.sh says where the broker is");
+        let program = PathBuf::from(program);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
-        let child = spawn(program, folder.path(), port);
-        let broker = Self { program: program.to_owned(), folder, port, child };
+        let child = spawn(&program, folder.path(), port);
+        let broker = Self { program, folder, port, child };
         broker.wait();
+        broker.create("audit");
         broker
     }
 
@@ -119,20 +124,12 @@ fn produce(broker: &Broker, numbers: std::ops::Range<u32>) {
     assert_eq!(report.ledger.delivered, count, "{report}");
 }
 
-fn worker(scene: &Scene) -> Running {
-    Running::start(command(&["worker", "--json", "--config", scene.path("siem.toml").to_str().unwrap()]))
-}
-
 #[test]
 #[ignore = "needs a broker: tests/kafka/run.sh"]
 fn every_event_arrives_though_a_worker_is_killed_another_is_added_and_the_broker_is_restarted() {
-    let program = std::env::var_os("SIEM_FORWARD_KAFKA").expect("tests/kafka/run.sh says where the broker is");
-    let mut broker = Broker::start(Path::new(&program));
-    broker.create("audit");
-    let receiver =
-        Receiver::start(ReceiverConfig { token: Some(TOKEN.to_owned()), ..ReceiverConfig::default() }).unwrap();
+    let (mut broker, receiver) = (Broker::start(), receiver(&[]));
     let scenes: Vec<Scene> = (0..4).map(|number| scene(&broker, &receiver, number)).collect();
-    let mut workers: Vec<Running> = scenes[..3].iter().map(worker).collect();
+    let mut workers: Vec<Running> = scenes[..3].iter().map(start).collect();
     // What was delivered, or on its way, and not committed when something happened: at most so much is delivered again.
     let mut uncommitted = 0;
     let mut happens = |broker: &mut Broker, what: &mut dyn FnMut(&mut Broker)| {
@@ -149,8 +146,8 @@ fn every_event_arrives_though_a_worker_is_killed_another_is_added_and_the_broker
     });
     produce(&broker, EVENTS / 4..EVENTS / 2);
     // As a supervisor would: under its own name it gets its partitions back.
-    workers.push(worker(&scenes[0]));
-    happens(&mut broker, &mut |_| workers.push(worker(&scenes[3])));
+    workers.push(start(&scenes[0]));
+    happens(&mut broker, &mut |_| workers.push(start(&scenes[3])));
     produce(&broker, EVENTS / 2..EVENTS * 3 / 4);
     reached(EVENTS / 2);
     happens(&mut broker, &mut Broker::restart);
@@ -158,14 +155,37 @@ fn every_event_arrives_though_a_worker_is_killed_another_is_added_and_the_broker
     reached(EVENTS);
     wait_until(|| committed(&broker.address(), GROUP, "audit") == i64::from(EVENTS));
     for worker in workers {
-        worker.signal(Signal::TERM);
-        let ran = worker.wait();
+        let ran = end(worker);
         assert_eq!(ran.code, 0, "{ran:?}");
     }
     let counts = receiver.counts();
     assert_eq!(receiver.missing((0..EVENTS).map(|number| id(number).as_u128())), 0, "{counts:?}");
     println!("{EVENTS} events, {counts:?}, {uncommitted} were uncommitted when something happened");
     assert!(counts.duplicated.cast_signed() <= uncommitted, "{counts:?}, {uncommitted} uncommitted");
+}
+
+/// As when a supervisor has started it twice: which of them lives on is the group's to say, and it is not both.
+#[test]
+#[ignore = "needs a broker: tests/kafka/run.sh"]
+fn of_two_workers_with_one_instance_id_the_first_is_refused_and_the_second_reads_on() {
+    let (broker, receiver) = (Broker::start(), receiver(&[]));
+    let scenes = [0, 1].map(|_| scene(&broker, &receiver, 0));
+    let first = start(&scenes[0]);
+    produce(&broker, 0..1_000);
+    wait_for(&receiver, 1_000);
+    wait_until(|| committed(&broker.address(), GROUP, "audit") == 1_000);
+    let second = start(&scenes[1]);
+    let refused = first.wait();
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("error: the group refuses us: FencedInstanceId"), "{refused:?}");
+    assert!(refused.json()["error"].as_str().is_some_and(|words| words.contains("FencedInstanceId")), "{refused:?}");
+    produce(&broker, 1_000..2_000);
+    wait_for(&receiver, 2_000);
+    wait_until(|| committed(&broker.address(), GROUP, "audit") == 2_000);
+    let ran = end(second);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_received(&receiver, 0..2_000);
+    assert_eq!(receiver.counts().duplicated, 0, "{refused:?} {ran:?}");
 }
 
 fn scene(broker: &Broker, receiver: &Receiver, number: usize) -> Scene {
