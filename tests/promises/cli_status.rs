@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cli_metrics::{address, receiver, scene};
 use crate::program::{Ran, assert_received, lines, run, wait_until};
 
-fn status(address: SocketAddr, more: &[&str]) -> Ran {
+pub(crate) fn status(address: SocketAddr, more: &[&str]) -> Ran {
     let url = format!("http://{address}");
     run(&[&["status", "--url", &url], more].concat())
 }

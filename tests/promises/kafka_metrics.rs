@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use crate::cli_metrics::{address, get};
+use crate::cli_status::status;
 use crate::exposition::Scrape;
 use crate::kafka::{Brokers, PARTITIONS, committed, committed_by_partition, write};
 use crate::program::{assert_received, wait_until};
@@ -58,6 +59,7 @@ fn the_lag_of_a_paused_partition_grows() {
     assert_received(&receiver, 0..2_500);
 }
 
+/// `status` looks from outside, and says the same.
 #[test]
 fn a_worker_is_ready_once_the_group_has_it_and_as_long_as_a_broker_answers() {
     let (brokers, receiver) = (Brokers::with(&["audit"]), receiver(&[]));
@@ -70,8 +72,15 @@ fn a_worker_is_ready_once_the_group_has_it_and_as_long_as_a_broker_answers() {
     };
     assert!(is_unready("the group has not been joined yet, for "), "{}", worker.stderr());
     wait_until(|| get(address, "/readyz").0 == 200);
+    let seen = status(address, &[]);
+    assert!(seen.code == 0 && !seen.stdout.contains("input.kafka"), "{seen:?}");
     brokers.0.broker_down(-1).unwrap();
     wait_until(|| is_unready("no broker answers, for "));
+    let seen = status(address, &[]);
+    assert!(seen.code == 1 && seen.stdout.contains("input.kafka: no broker answers, for "), "{seen:?}");
+    let seen = status(address, &["--json"]).json();
+    let reason = seen["pipelines"][0]["reason"].as_str().unwrap();
+    assert!(seen["red"] == true && reason.starts_with("input.kafka: no broker answers, for "), "{seen}");
     worker.signal(rustix::process::Signal::KILL);
 }
 

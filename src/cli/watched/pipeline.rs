@@ -93,7 +93,8 @@ impl Pipeline {
             all.iter().find(|one| one.get("pipeline").and_then(Value::as_str) == Some(name))
         };
         // A worker has one pipeline, through which nothing goes where nothing comes in.
-        let input = said("reasons", "input.kafka").and_then(|one| text(one, "reason"));
+        let input =
+            said("reasons", "input.kafka").and_then(|one| Some(format!("input.kafka: {}", text(one, "reason")?)));
         Self {
             name: name.to_owned(),
             siem_type: health.label("siem_type").unwrap_or_default().to_owned(),
