@@ -7,7 +7,9 @@
 # That tool sends one message again and again, which lz4 makes next to nothing of, without key and headers. So it runs three times:
 # as it is, with messages that are not compressed (then both send the same bytes), and with a key and four headers as ours have.
 #
-# The broker answers a reader with all it has, whatever that asks for, so that a worker's peak memory is that of one answer. It is
+# The broker takes more time for each request the more it holds, so that each of them has one of its own.
+#
+# It answers a reader with all it has, whatever that asks for, so that a worker's peak memory is that of one answer. It is
 # measured with brokers that librdkafka plays, which keep to it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,30 +28,41 @@ librdkafka=$(ls -td target/release/build/rdkafka-sys-*/out | head -1)
 performance="$librdkafka/examples/rdkafka_performance"
 
 port=19492
-"$broker_program" start --only kafka --kafka-port "$port" --data-dir "$folder/data" > "$folder/broker.log" 2>&1 &
-pids+=($!)
-until (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do sleep 0.2; done
-sleep 1
+# One that holds nothing, instead of the one before.
+broker_begin() {
+  if [ -n "${broker:-}" ]; then kill "$broker" && wait "$broker" || true; fi
+  rm -rf "$folder/data"
+  "$broker_program" start --only kafka --kafka-port "$port" --data-dir "$folder/data" > "$folder/broker.log" 2>&1 &
+  broker=$!
+  pids+=("$broker")
+  until (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; do kill -0 "$broker"; sleep 0.2; done
+  sleep 1
+}
 
 TIMEFORMAT='   CPU of the process: %U s user, %S s system; %R s in all'
 headers=(-H event_id=019adbff-0000-7000-8000-000000000000 -H event_type=tool_invoked -H severity=low -H schema_version=1)
 theirs() {
   local topic=$1 compression=$2
   shift 2
+  broker_begin
   time "$performance" -P -t "$topic" -s 600 -c "$events" -b "127.0.0.1:$port" -z "$compression" -a -1 \
     -X enable.idempotence=true -X linger.ms=5 -q "$@" 2>&1 | tail -1
 }
-ours() { time target/release/examples/kafka_produce "127.0.0.1:$port" "$@"; }
+ours() {
+  broker_begin
+  time target/release/examples/kafka_produce "127.0.0.1:$port" "$@"
+}
 echo "== rdkafka_performance, $events messages of 600 bytes, all the same, lz4, acks=all, idempotent"
 theirs bare lz4
-echo "== the same with a key and four headers"
-theirs headers lz4 -k u-1234 "${headers[@]}"
-echo "== siem-forward as a library, $events events of about 600 bytes, no two the same, with key and four headers, lz4"
-ours audit "$events"
-echo "== rdkafka_performance, not compressed, with a key and four headers"
+echo "== the same, not compressed, with a key and four headers"
 theirs plain none -k u-1234 "${headers[@]}"
-echo "== siem-forward, not compressed"
-ours audit-plain "$events" none
+echo "== siem-forward as a library, $events events of about 600 bytes, no two the same, with key and four headers, not compressed"
+ours plain "$events" none
+echo "== rdkafka_performance with a key and four headers, lz4"
+theirs headers lz4 -k u-1234 "${headers[@]}"
+# The last, since the worker reads what it has written.
+echo "== siem-forward, lz4"
+ours audit "$events"
 
 program=target/release/siem-forward
 receiver_begin
@@ -82,7 +95,12 @@ TOML
     grep '^siem_events_sent_total' <&3 | awk '{ sum += $NF } END { print int(sum) }'
     exec 3>&-
   }
-  until [ "$(delivered 2> /dev/null || echo 0)" -ge "$events" ]; do kill -0 "$worker"; sleep 0.2; done
+  until [ "$(delivered 2> /dev/null || echo 0)" -ge "$events" ]; do kill -0 "$worker"; sleep 0.5; done
+  # The thread that reads is the program's first.
+  awk -v ticks="$(getconf CLK_TCK)" -v million="$events" '
+    { sub(/.*\) /, ""); cpu = ($12 + $13) / ticks / million * 1000000; all += cpu; if (FILENAME == ARGV[1]) reading = cpu }
+    END { printf "   CPU a million %.2f s, of them the thread that reads %.2f s\n", all, reading }
+  ' "/proc/$worker/task/$worker/stat" $(ls -d /proc/"$worker"/task/* | grep -v "/$worker\$" | sed 's#$#/stat#')
   kill "$worker"; wait "$worker" || true
   python3 - "$folder/worker.json" << 'PYTHON'
 import json, sys
@@ -94,7 +112,7 @@ for compression in none gzip; do
   echo "== worker, Kafka to HEC, compression $compression"
   worker "127.0.0.1:$port" "$compression"
 done
-kill "${pids[0]}"
+kill "$broker"
 echo "== worker, from brokers that answer with no more than it asks for, compression none"
 target/release/examples/kafka_brokers audit 32 > "$folder/brokers.txt" &
 pids+=($!)
