@@ -5,6 +5,9 @@
 
 #[path = "../support/apart.rs"]
 mod apart;
+#[cfg(all(feature = "cli", feature = "kafka"))]
+#[path = "../support/broker.rs"]
+mod broker;
 #[path = "../support/exposition.rs"]
 mod exposition;
 #[cfg(feature = "cli")]

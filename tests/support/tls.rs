@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses the part that it needs")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,20 +106,23 @@ impl Issued {
     }
 }
 
-/// RFC 7468, with the base64 of RFC 4648.
+/// RFC 7468.
 pub fn pem(label: &str, der: &[u8]) -> String {
+    let lines: String = der.chunks(48).map(|line| base64(line) + "\n").collect();
+    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
+}
+
+/// RFC 4648.
+pub fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in der.chunks(48) {
-        for chunk in line.chunks(3) {
-            let group = (0..3).fold(0, |group, at| group << 8 | usize::from(chunk.get(at).copied().unwrap_or(0)));
-            for at in 0..4 {
-                text.push(if at <= chunk.len() { char::from(LETTERS[group >> (18 - 6 * at) & 63]) } else { '=' });
-            }
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = (0..3).fold(0, |group, at| group << 8 | usize::from(chunk.get(at).copied().unwrap_or(0)));
+        for at in 0..4 {
+            text.push(if at <= chunk.len() { char::from(LETTERS[group >> (18 - 6 * at) & 63]) } else { '=' });
         }
-        text.push('\n');
     }
-    text + &format!("-----END {label}-----\n")
+    text
 }
 
 /// A folder of PEM files.
@@ -264,21 +267,31 @@ impl Front {
     }
 }
 
+/// A connection once both have agreed; `None` where one of them refused.
+pub fn shake_hands<S: Read + Write>(
+    config: Arc<ServerConfig>,
+    stream: S,
+    socket: impl Fn(&S) -> &TcpStream,
+) -> Option<StreamOwned<ServerConnection, S>> {
+    let mut session = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+    while session.conn.is_handshaking() {
+        if session.conn.complete_io(&mut session.sock).is_err() {
+            // Whoever is refused must be able to read why: what it has sent meanwhile is taken first.
+            drop(socket(&session.sock).shutdown(std::net::Shutdown::Write));
+            drop(std::io::copy(&mut session.sock, &mut std::io::sink()));
+            return None;
+        }
+    }
+    Some(session)
+}
+
 fn serve(
     stream: TcpStream,
     config: Arc<ServerConfig>,
     behind: Option<SocketAddr>,
     seen: &Mutex<Vec<Option<CertificateDer<'static>>>>,
 ) {
-    let mut session = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
-    while session.conn.is_handshaking() {
-        if session.conn.complete_io(&mut session.sock).is_err() {
-            // Whoever is refused must be able to read why: what it has sent meanwhile is taken first.
-            drop(session.sock.shutdown(std::net::Shutdown::Write));
-            drop(std::io::copy(&mut session.sock, &mut std::io::sink()));
-            return;
-        }
-    }
+    let Some(session) = shake_hands(config, stream, |stream| stream) else { return };
     let shown =
         session.conn.peer_certificates().and_then(|chain| chain.first()).map(|shown| shown.clone().into_owned());
     seen.lock().unwrap().push(shown);
