@@ -208,7 +208,7 @@ const KAFKA_INPUT: Section = Section {
         Key::default("kafka.timeout_seconds", "10")
             .unit("seconds")
             .range("1 to 86400")
-            .meaning("how long a broker is waited for when a connection is made"),
+            .meaning("how long a broker is waited for when a connection is made, or `check` asks"),
     ],
 };
 

@@ -41,7 +41,7 @@ pub(crate) use intake::{UNASKED, UNTOLD};
 #[cfg(feature = "cli")]
 pub(crate) use kafka::KEYS as KAFKA_KEYS;
 #[cfg(all(feature = "kafka", feature = "cli"))]
-pub(crate) use kafka::{Cluster, Trouble, Troubles, cluster_of_table, not_made};
+pub(crate) use kafka::{Cluster, Told, Trouble, Troubles, cluster_of_table, not_made};
 #[cfg(feature = "kafka")]
 pub use kafka::{Kafka, KafkaCompression, KafkaConnection, KafkaError, KafkaTls, SaslMechanism};
 pub use splunk::{Splunk, SplunkConnection, SplunkError};

@@ -145,6 +145,8 @@ mod instructions_are_compared;
 mod kafka_produce;
 #[cfg(all(feature = "cli", feature = "kafka"))]
 mod kafka_sasl;
+#[cfg(all(feature = "cli", feature = "kafka-tls"))]
+mod kafka_tls;
 #[cfg(all(feature = "cli", feature = "kafka"))]
 mod kafka_worker_ends;
 mod metrics_in_a_registry;

@@ -82,6 +82,11 @@ impl Figures {
         *self.complaint.lock() = Some(words);
     }
 
+    /// The same of what says less than what else is said of it: told where nothing else is.
+    pub(super) fn complain_otherwise(&self, words: String) {
+        self.complaint.lock().get_or_insert(words);
+    }
+
     pub(super) fn assigned(&self, partitions: &[Partition]) {
         self.assignments.fetch_add(partitions.len() as u64, Ordering::Relaxed);
         self.partitions

@@ -151,7 +151,7 @@ impl Group {
             }
             Some(Err(error)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-                figures.complain(code.to_string());
+                figures.complain_otherwise(code.to_string());
                 let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
                 let is_refused = matches!(code, Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed);
                 if is_fatal || is_refused {

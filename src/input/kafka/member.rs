@@ -20,6 +20,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::joining::Joining;
 use super::tracker::LOOK;
 use super::{Figures, Partition, Tracker};
+use crate::siem::Told;
 
 /// How long the brokers' answer to the commit of a partition that goes is waited for. librdkafka itself may keep it for a
 /// session, until somebody coordinates the group again.
@@ -181,11 +182,18 @@ impl Member {
 impl ClientContext for Member {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.joining.read(facility, message);
+        if let Some(told) = Told::of_log(facility, message) {
+            self.figures.complain(told.words);
+        }
         log::debug!(target: "librdkafka", "{facility}: {message}");
     }
 
-    fn error(&self, _error: KafkaError, reason: &str) {
-        self.figures.complain(reason.to_owned());
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.figures.complain_otherwise(reason.to_owned());
+        } else {
+            self.figures.complain(Told::of(reason).words);
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

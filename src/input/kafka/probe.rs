@@ -11,10 +11,10 @@ use rdkafka::metadata::Metadata;
 use super::KafkaInput;
 use crate::siem::{Health, Trouble, Troubles, not_made};
 
-/// How long an answer is waited for in all.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// And at a time: what is said meanwhile may end it.
+/// How long an answer is waited for at a time: what is said meanwhile may end it.
 const PIECE: Duration = Duration::from_millis(500);
+/// What it has for saying all that it has to say.
+const SAY: Duration = Duration::from_millis(20);
 
 /// What librdkafka says of its connections.
 #[derive(Default)]
@@ -22,6 +22,7 @@ struct Said(Troubles);
 
 impl ClientContext for Said {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.read(facility, message);
         log::debug!(target: "librdkafka", "{facility}: {message}");
     }
 
@@ -36,7 +37,7 @@ impl KafkaInput {
     /// Asks them. A topic that is described by a pattern is not looked for.
     pub(crate) fn probe(&self) -> Health {
         let begun = Instant::now();
-        match self.ask(begun + ANSWER_MAX) {
+        match self.ask(begun + self.cluster.timeout) {
             Ok(metadata) => self.judge(&metadata).latency(begun.elapsed()),
             Err(words) => Health::unhealthy(words),
         }
@@ -52,8 +53,8 @@ impl KafkaInput {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
-            // What it says comes by polling, one after the other.
-            while consumer.poll(Duration::ZERO).is_some() {}
+            // What it says comes by polling, behind the lines of its log, each of which ends a poll that has no time.
+            while consumer.poll(SAY).is_some() {}
             let trouble = match consumer.context().0.present() {
                 Some(Trouble::Refused(words)) => return Err(words),
                 Some(Trouble::Away(words)) => words,

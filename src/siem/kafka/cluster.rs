@@ -16,13 +16,15 @@ use crate::siem::{Cause, CauseKind, Verdict};
 pub(super) const PASSWORD: Scheme = Scheme { noun: "password", header: "", prefix: "", written: Written::AsItIs };
 /// Between two attempts to reach a broker; librdkafka doubles up to this.
 const RECONNECT_MS_MAX: &str = "1000";
+/// A connection that takes too long is to be told of before nobody waits for it any more; librdkafka looks once a second.
+const SETUP_MARGIN: Duration = Duration::from_secs(2);
 
 /// A cluster.
 pub(crate) struct Cluster {
     brokers: Vec<String>,
     tls: Option<KafkaTls>,
     pub(super) login: Option<Login>,
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// Files in PEM for TLS with the brokers; the system's store where no authority is named.
@@ -132,13 +134,14 @@ impl Cluster {
     /// When the file of the password holds none.
     pub(crate) fn client(&self) -> Result<ClientConfig, Cause> {
         let mut config = ClientConfig::new();
-        let timeout_ms = millis(self.timeout);
+        let setup_ms = millis(self.timeout.saturating_sub(SETUP_MARGIN));
         config
-            .set_log_level(RDKafkaLogLevel::Warning)
+            // That a broker hangs up at once is told there, with the reasons that it may have.
+            .set_log_level(RDKafkaLogLevel::Info)
             .set("client.id", "siem-forward")
             .set("bootstrap.servers", self.brokers.join(","))
             .set("socket.keepalive.enable", "true")
-            .set("socket.connection.setup.timeout.ms", timeout_ms.clamp(1000, 2_147_483_647).to_string())
+            .set("socket.connection.setup.timeout.ms", setup_ms.clamp(1000, 2_147_483_647).to_string())
             .set("reconnect.backoff.max.ms", RECONNECT_MS_MAX);
         let protocol = match (&self.tls, &self.login) {
             (None, None) => "plaintext",

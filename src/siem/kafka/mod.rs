@@ -23,6 +23,8 @@ mod record;
 #[cfg(feature = "kafka")]
 mod shipments;
 #[cfg(feature = "kafka")]
+mod told;
+#[cfg(feature = "kafka")]
 mod topic;
 #[cfg(feature = "kafka")]
 mod trouble;
@@ -39,5 +41,7 @@ pub use error::{KafkaError, SaslMechanism};
 pub(crate) use keys::KEYS;
 #[cfg(all(feature = "kafka", feature = "cli"))]
 pub(crate) use keys::cluster_of_table;
+#[cfg(all(feature = "kafka", feature = "cli"))]
+pub(crate) use told::Told;
 #[cfg(all(feature = "kafka", feature = "cli"))]
 pub(crate) use trouble::{Trouble, Troubles, not_made};

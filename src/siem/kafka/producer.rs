@@ -234,6 +234,7 @@ impl fmt::Debug for Producer {
 impl ClientContext for Reports {
     /// The engine says in its own words what fails, and how often.
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.state.troubles.read(facility, message);
         log::debug!(target: "librdkafka", "{facility}: {message}");
     }
 
