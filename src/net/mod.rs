@@ -36,6 +36,8 @@ pub(crate) use proxy::base64;
 pub use proxy::{InvalidProxy, Proxy};
 pub use resolver::Resolver;
 pub use stop::{Interruptible, Stop};
+#[cfg(feature = "kafka")]
+pub(crate) use tls::is_pem_itself;
 pub use tls::{TlsConfig, TlsVersion};
 pub use traffic::Traffic;
 pub use url::{BaseUrl, InvalidUrl};

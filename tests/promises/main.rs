@@ -147,6 +147,8 @@ mod kafka_produce;
 mod kafka_sasl;
 #[cfg(all(feature = "cli", feature = "kafka-tls"))]
 mod kafka_tls;
+#[cfg(all(feature = "cli", feature = "kafka-tls"))]
+mod kafka_tls_files;
 #[cfg(all(feature = "cli", feature = "kafka"))]
 mod kafka_worker_ends;
 mod metrics_in_a_registry;

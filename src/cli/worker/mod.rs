@@ -97,6 +97,7 @@ pub(crate) fn worker(arguments: &WorkerArguments) -> Result<ExitCode, Failure> {
     if !pipeline.siem.enabled {
         return Err(Failure::Disabled { pipelines: vec![name] });
     }
+    input.cluster.prepare().map_err(GroupError::Join)?;
     let rejected = match (&pipeline.siem.dead_letter, config.input.rejected.as_deref()) {
         (Some(_), _) => None,
         (None, Some(path)) => Some(open_rejected(path)?),

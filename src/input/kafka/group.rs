@@ -92,7 +92,6 @@ impl Group {
         // Little else keeps us from polling: a member that is away for longer hangs, and must not hold up the others' rebalance.
         let away_max = input.revoke_timeout.max(input.session_timeout) + AWAY_MARGIN;
         let heartbeat = HEARTBEAT_MAX.min(input.session_timeout / 3);
-        input.cluster.prepare().map_err(GroupError::Join)?;
         let mut config = input.cluster.client().map_err(|cause| GroupError::Join(cause.to_string()))?;
         config
             .set("group.id", group)

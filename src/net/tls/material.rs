@@ -167,7 +167,7 @@ fn identity(cert: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<CertifiedKey, T
 }
 
 /// No path, but what should stand in the file.
-fn is_pem_itself(path: &Path) -> bool {
+pub(crate) fn is_pem_itself(path: &Path) -> bool {
     const PATH_BYTES_MAX: usize = 4096;
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes.len() > PATH_BYTES_MAX || bytes.contains(&b'\n') || memchr::memmem::find(bytes, b"-----").is_some()

@@ -24,6 +24,8 @@ pub(super) use certificate::Described;
 pub(super) use certificate::expiry;
 pub(super) use handshake::{Handshake, Identity};
 pub(super) use material::TlsError;
+#[cfg(feature = "kafka")]
+pub(crate) use material::is_pem_itself;
 pub use settings::{TlsConfig, TlsVersion};
 
 impl TlsConfig {

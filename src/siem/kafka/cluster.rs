@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use super::{KafkaError, SaslMechanism};
+use super::{KafkaError, KafkaTls, SaslMechanism};
 use crate::secret::{Secret, SecretFile};
 use crate::siem::credential::{Credential, Scheme, Written};
 use crate::siem::{Cause, CauseKind, Verdict};
@@ -25,18 +25,6 @@ pub(crate) struct Cluster {
     tls: Option<KafkaTls>,
     pub(super) login: Option<Login>,
     pub(crate) timeout: Duration,
-}
-
-/// Files in PEM for TLS with the brokers; the system's store where no authority is named.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct KafkaTls {
-    /// The certificates to trust instead of the system's. Default none.
-    pub ca: Option<PathBuf>,
-    /// The client's certificate, where the brokers ask for one; needs `key`. Default none.
-    pub cert: Option<PathBuf>,
-    /// The key of that certificate. Default none.
-    pub key: Option<PathBuf>,
 }
 
 /// By which name we log in.
@@ -113,9 +101,8 @@ impl Cluster {
 
     /// What to look at once at start, without a network.
     pub(crate) fn prepare(&self) -> Result<(), String> {
-        let files = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.cert, &tls.key]).flatten();
-        for file in files {
-            std::fs::File::open(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        if let Some(tls) = &self.tls {
+            tls.prepare()?;
         }
         if let Some(login) = &self.login {
             if let Some(doubt) = login.password.doubt() {
@@ -150,11 +137,8 @@ impl Cluster {
             (Some(_), Some(_)) => "sasl_ssl",
         };
         config.set("security.protocol", protocol);
-        if let Some(KafkaTls { ca, cert, key }) = &self.tls {
-            let files = [("ssl.ca.location", ca), ("ssl.certificate.location", cert), ("ssl.key.location", key)];
-            for (name, file) in files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?))) {
-                config.set(name, file.display().to_string());
-            }
+        if let Some(tls) = &self.tls {
+            tls.set(&mut config);
         }
         if let Some(Login { mechanism, username, password }) = &self.login {
             config.set("sasl.mechanism", mechanism.name()).set("sasl.username", username);

@@ -23,6 +23,8 @@ mod record;
 #[cfg(feature = "kafka")]
 mod shipments;
 #[cfg(feature = "kafka")]
+mod tls;
+#[cfg(feature = "kafka")]
 mod told;
 #[cfg(feature = "kafka")]
 mod topic;
@@ -32,8 +34,6 @@ mod trouble;
 #[cfg(all(feature = "kafka", feature = "cli"))]
 pub(crate) use cluster::Cluster;
 #[cfg(feature = "kafka")]
-pub use cluster::KafkaTls;
-#[cfg(feature = "kafka")]
 pub use destination::{Kafka, KafkaCompression, KafkaConnection};
 #[cfg(feature = "kafka")]
 pub use error::{KafkaError, SaslMechanism};
@@ -41,6 +41,8 @@ pub use error::{KafkaError, SaslMechanism};
 pub(crate) use keys::KEYS;
 #[cfg(all(feature = "kafka", feature = "cli"))]
 pub(crate) use keys::cluster_of_table;
+#[cfg(feature = "kafka")]
+pub use tls::KafkaTls;
 #[cfg(all(feature = "kafka", feature = "cli"))]
 pub(crate) use told::Told;
 #[cfg(all(feature = "kafka", feature = "cli"))]
