@@ -28,6 +28,9 @@ mod program;
 #[cfg(feature = "cli")]
 #[path = "../support/receiver_client.rs"]
 mod receiver_client;
+#[cfg(all(feature = "cli", feature = "kafka-tls"))]
+#[path = "../support/scram.rs"]
+mod scram;
 #[cfg(feature = "cli")]
 #[path = "../support/tls.rs"]
 mod tls;
@@ -145,6 +148,8 @@ mod instructions_are_compared;
 mod kafka_produce;
 #[cfg(all(feature = "cli", feature = "kafka"))]
 mod kafka_sasl;
+#[cfg(all(feature = "cli", feature = "kafka-tls"))]
+mod kafka_scram;
 #[cfg(all(feature = "cli", feature = "kafka-tls"))]
 mod kafka_tls;
 #[cfg(all(feature = "cli", feature = "kafka-tls"))]
