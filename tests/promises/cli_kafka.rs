@@ -131,6 +131,30 @@ mod built {
         assert!(ran.code == 1 && ran.stdout.contains("no broker answers: 3/3 brokers are down: "), "{ran:?}");
     }
 
+    #[cfg(not(feature = "kafka-tls"))]
+    #[test]
+    fn a_build_without_tls_says_which_build_has_it() {
+        let scene = scene("kafka:9092", "");
+        let keys = "brokers = [\"kafka:9092\"]\nencryption = \"tls\"\nsasl_mechanism = \"SCRAM-SHA-512\"\nusername = \"u\"\n\
+                    password = { env = \"SIEM_FORWARD_TEST_TOKEN\" }\n";
+        let siem = "type = \"kafka\"\ntopic = \"audit\"\ndead_letter = \"none\"\n";
+        scene.write("siem.toml", format!("[input.kafka]\n{keys}topics = [\"audit\"]\n\n[siem.kafka]\n{keys}{siem}"));
+        for arguments in [&["check", "--offline"][..], &["run"], &["worker"]] {
+            let ran = with_config(&scene, arguments);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert_eq!(ran.code, 2, "{said}");
+            for told in [
+                ":3:14: input.kafka.encryption: this build speaks no TLS with Kafka",
+                ":4:18: input.kafka.sasl_mechanism: this build has no SCRAM",
+                ":11:14: siem.kafka.encryption: this build speaks no TLS with Kafka",
+                ":12:18: siem.kafka.sasl_mechanism: this build has no SCRAM",
+            ] {
+                assert!(said.contains(told), "{told}: {said}");
+            }
+            assert_eq!(said.matches("`cargo build --release --features kafka-tls`").count(), 4, "{said}");
+        }
+    }
+
     #[test]
     fn each_mistake_is_told_at_its_place() {
         let scene = scene(

@@ -154,6 +154,8 @@ mod kafka_scram;
 mod kafka_tls;
 #[cfg(all(feature = "cli", feature = "kafka-tls"))]
 mod kafka_tls_files;
+#[cfg(all(feature = "cli", feature = "kafka-tls", target_os = "linux"))]
+mod kafka_tls_carries;
 #[cfg(all(feature = "cli", feature = "kafka"))]
 mod kafka_worker_ends;
 mod metrics_in_a_registry;
