@@ -97,10 +97,10 @@ TOML
   }
   until [ "$(delivered 2> /dev/null || echo 0)" -ge "$events" ]; do kill -0 "$worker"; sleep 0.5; done
   # The thread that reads is the program's first.
-  awk -v ticks="$(getconf CLK_TCK)" -v million="$events" '
-    { sub(/.*\) /, ""); cpu = ($12 + $13) / ticks / million * 1000000; all += cpu; if (FILENAME == ARGV[1]) reading = cpu }
-    END { printf "   CPU a million %.2f s, of them the thread that reads %.2f s\n", all, reading }
-  ' "/proc/$worker/task/$worker/stat" $(ls -d /proc/"$worker"/task/* | grep -v "/$worker\$" | sed 's#$#/stat#')
+  { cat "/proc/$worker/task"/*/stat 2> /dev/null || true; } | awk -v ticks="$(getconf CLK_TCK)" -v events="$events" -v first="$worker" '
+    { id = $1; sub(/.*\) /, ""); cpu = ($12 + $13) / ticks * 1000000 / events; all += cpu; if (id == first) reading = cpu }
+    END { printf "   CPU of the threads %.2f s a million, of the one that reads %.2f s\n", all, reading }
+  '
   kill "$worker"; wait "$worker" || true
   python3 - "$folder/worker.json" << 'PYTHON'
 import json, sys

@@ -8,6 +8,9 @@ pub(super) fn next_step(kind: CauseKind) -> &'static str {
         CauseKind::Http(401 | 403) => {
             "give it a token that is valid and allows what is sent; a token in a file is read again"
         }
+        CauseKind::NotAuthorized => {
+            "give it a name and a password that the brokers know; a password in a file is read again"
+        }
         CauseKind::Http(404) => "check the url: the destination's own path is appended to it",
         CauseKind::Http(413) | CauseKind::TooLarge => "set batch_bytes_max below what the destination takes",
         CauseKind::Http(400) | CauseKind::Rejected | CauseKind::Format => {

@@ -150,6 +150,7 @@ fn may_pass(cause: &Cause) -> bool {
         | CauseKind::Timeout
         | CauseKind::Dns
         | CauseKind::Tls
+        | CauseKind::NotAuthorized
         | CauseKind::Garbage
         | CauseKind::Storage
         | CauseKind::Panic

@@ -21,6 +21,8 @@ pub enum CauseKind {
     Dns,
     /// No secure connection came about.
     Tls,
+    /// The destination does not let us in, whatever we would send.
+    NotAuthorized,
     /// The answer was none of the protocol.
     Garbage,
     /// The event or batch is too large for the destination.
@@ -85,7 +87,7 @@ impl Cause {
         self.kind.label()
     }
 
-    /// Whether the endpoint cannot be reached or asks for patience: never charged to a batch.
+    /// Whether the endpoint cannot be reached, does not let us in, or asks for patience: never charged to a batch.
     pub(crate) fn is_the_endpoints(&self) -> bool {
         matches!(
             self.kind,
@@ -94,6 +96,7 @@ impl Cause {
                 | CauseKind::Unreachable
                 | CauseKind::Dns
                 | CauseKind::Tls
+                | CauseKind::NotAuthorized
                 | CauseKind::Storage
         )
     }
@@ -139,6 +142,7 @@ impl CauseKind {
             Self::Timeout => "timeout",
             Self::Dns => "dns",
             Self::Tls => "tls",
+            Self::NotAuthorized => "not_authorized",
             Self::Garbage => "garbage",
             Self::TooLarge => "too_large",
             Self::Storage => "storage",

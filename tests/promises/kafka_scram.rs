@@ -1,6 +1,6 @@
 //! Logging in to Kafka by SCRAM: each side proves that it knows the password, and nobody on the way reads it.
 
-use crate::broker::{Broker, REFUSAL, check, scene};
+use crate::broker::{Broker, METADATA, REFUSAL, check, scene};
 use crate::program::{Ran, Scene};
 use crate::scram::{Hash, Proof, SHA_256, SHA_512, door};
 
@@ -47,9 +47,10 @@ fn a_wrong_password_is_refused_in_the_brokers_words_and_is_not_shown() {
 #[test]
 fn a_broker_that_does_not_know_the_password_itself_gets_nothing() {
     for hash in [&SHA_256, &SHA_512] {
-        let (_, ran) = log_in(hash, Proof::Pretended, PASSWORD);
+        let (broker, ran) = log_in(hash, Proof::Pretended, PASSWORD);
         assert_eq!(ran.code, 1, "{}: {ran:?}", hash.mechanism);
         assert_eq!(ran.stdout.matches("ServerSignature mismatch").count(), 2, "{}: {ran:?}", hash.mechanism);
+        assert_eq!(broker.asked(METADATA), 0, "{}: {broker:?}", hash.mechanism);
     }
 }
 

@@ -88,7 +88,26 @@ fn a_file_that_holds_something_else_is_told_with_its_path() {
         let another = world.ours.issue("another", &[], Kind::Good);
         let path = world.scene.write("client.key", another.key_pem());
         world.assert_told(&format!("tls.key ({}) cannot be used: it is not the key of tls.cert", path.display()));
+        // Of another kind, of which OpenSSL says no more.
+        let ed25519 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        world.scene.write("client.key", pem("PRIVATE KEY", &ed25519.serialize_der()));
+        world.assert_told(&format!("tls.key ({}) cannot be used: it {wrong}, or one of another kind", path.display()));
     }
+}
+
+/// `check` asks the destination first, and could send an event there.
+#[test]
+fn a_file_of_the_input_is_told_before_the_destination_is_asked() {
+    let ours = Authority::new("ours");
+    let broker = Broker::with_tls(server(&ours.issue("kafka", &["127.0.0.1"], Kind::Good), None, BOTH), "");
+    let scene = broker::scene(&broker.address.to_string(), None, "encryption = \"tls\"\ntls.ca = \"FOLDER/ca.pem\"");
+    scene.write("ca.pem", ours.pem());
+    let text = scene.read("siem.toml");
+    // The input stands above.
+    scene.write("siem.toml", text.replacen("ca.pem", "absent.pem", 1));
+    let ran = broker::check(&scene);
+    assert!(ran.code == 2 && ran.stdout.contains("absent.pem cannot be read: "), "{ran:?}");
+    assert!(!broker.is_reached(), "{ran:?}");
 }
 
 /// Shown in a terminal, it would lie in a log.

@@ -263,8 +263,8 @@ fn a_worker_that_gives_up_a_partition_ends_in_its_time_and_by_a_second_signal_at
     );
 }
 
-/// Told to end as soon as another one has said that it joins, or as soon as it is about to give up what that one is to have;
-/// what came last is delivered by then, and most likely not committed.
+/// Told to end a moment after another one has said that it joins, or after it began to give up what that one is to have; what came
+/// last is delivered by then, and most likely not committed.
 fn end_while_another_joins(is_moving: bool) {
     let (brokers, receiver) = (Brokers::at_a_distance(&["audit"]), receiver(&[]));
     let input = format!("{SHORT}\n[metrics]\nlisten = \"127.0.0.1:0\"\n");

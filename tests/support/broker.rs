@@ -32,6 +32,9 @@ const UNSUPPORTED_MECHANISM: i16 = 33;
 const UNSUPPORTED_VERSION: i16 = 35;
 const AUTHENTICATION_FAILED: i16 = 58;
 
+/// How long a broker is waited for, where a test says no other time.
+pub const TIMEOUT_SECONDS: u64 = 8;
+
 /// What it says to whom it does not know.
 pub const REFUSAL: &str = "Who are you?";
 
@@ -59,7 +62,7 @@ pub struct Broker {
     pub address: SocketAddr,
     mechanism: &'static str,
     door: Door,
-    tls: Option<Arc<Mutex<Arc<ServerConfig>>>>,
+    tls: Option<Arc<ServerConfig>>,
     kept: Arc<Kept>,
 }
 
@@ -90,7 +93,6 @@ impl Broker {
     fn start(mechanism: &'static str, door: Door, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let tls = tls.map(|config| Arc::new(Mutex::new(config)));
         let broker = Self { address, mechanism, door, tls, kept: Arc::default() };
         let serving = broker.clone();
         thread::spawn(move || {
@@ -103,11 +105,6 @@ impl Broker {
         broker
     }
 
-    /// For the connections that come.
-    pub fn become_another(&self, config: Arc<ServerConfig>) {
-        *self.tls.as_ref().unwrap().lock() = config;
-    }
-
     /// What was shown: the mechanism, and what came by it.
     pub fn shown(&self) -> Vec<(String, String)> {
         self.kept.shown.lock().clone()
@@ -116,6 +113,11 @@ impl Broker {
     /// How often it was asked this.
     pub fn asked(&self, key: i16) -> usize {
         self.kept.asked.lock().iter().filter(|asked| **asked == key).count()
+    }
+
+    /// Whether it was asked nothing at all.
+    pub fn is_asked_nothing(&self) -> bool {
+        self.kept.asked.lock().is_empty()
     }
 
     /// Whether somebody on the way could have read this.
@@ -132,18 +134,15 @@ impl Broker {
         let mut wire = Wire { stream, kept: Arc::clone(&self.kept) };
         match &self.tls {
             None => self.serve(&mut wire),
-            Some(config) => {
-                let config = Arc::clone(&config.lock());
-                match shake_hands(config, wire, |wire| &wire.stream) {
-                    Some(mut session) => self.serve(&mut session),
-                    None => Ok(()),
-                }
-            }
+            Some(config) => match shake_hands(Arc::clone(config), wire, |wire| &wire.stream) {
+                Some(mut session) => self.serve(&mut session),
+                None => Ok(()),
+            },
         }
     }
 
     fn serve(&self, wire: &mut (impl Read + Write)) -> io::Result<()> {
-        let mut login = (self.door)();
+        let (mut login, mut mechanism) = ((self.door)(), String::new());
         loop {
             let mut size = [0; 4];
             wire.read_exact(&mut size)?;
@@ -162,12 +161,13 @@ impl Broker {
             let answer = match key {
                 API_VERSIONS => versions(if version == 0 { 0 } else { UNSUPPORTED_VERSION }),
                 HANDSHAKE => {
-                    let code = if &body[2..] == self.mechanism.as_bytes() { 0 } else { UNSUPPORTED_MECHANISM };
+                    mechanism = String::from_utf8_lossy(&body[2..]).into_owned();
+                    let code = if mechanism == self.mechanism { 0 } else { UNSUPPORTED_MECHANISM };
                     [&code.to_be_bytes()[..], &1i32.to_be_bytes(), &text(self.mechanism)].concat()
                 }
                 AUTHENTICATE => {
                     let said = String::from_utf8_lossy(&body[4..]).into_owned();
-                    self.kept.shown.lock().push((self.mechanism.to_owned(), said.clone()));
+                    self.kept.shown.lock().push((mechanism.clone(), said.clone()));
                     if let Some(answer) = login.answer(&said) {
                         let length = i32::try_from(answer.len()).unwrap().to_be_bytes();
                         [&0i16.to_be_bytes()[..], &(-1i16).to_be_bytes(), &length, answer.as_bytes()].concat()
@@ -257,7 +257,7 @@ pub fn scene(broker: &str, password: Option<&str>, keys: &str) -> Scene {
         format!("username = \"{USER}\"\npassword = {{ file = \"{}\" }}\n", file.display())
     });
     let keys = keys.replace("FOLDER", scene.path("").to_str().unwrap().trim_end_matches('/'));
-    let keys = format!("brokers = [\"{broker}\"]\ntimeout_seconds = 5\n{login}{keys}\n");
+    let keys = format!("brokers = [\"{broker}\"]\ntimeout_seconds = {TIMEOUT_SECONDS}\n{login}{keys}\n");
     scene.write(
         "siem.toml",
         format!(

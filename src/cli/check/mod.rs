@@ -66,6 +66,10 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     // Each line as soon as it is known: a destination that does not answer takes its time.
     let say = |text: String| if arguments.json { Ok(()) } else { print(&text) };
     say(report::right(&file, paint))?;
+    #[cfg(feature = "kafka")]
+    if let Some(Err(complaint)) = config.input.kafka.as_ref().map(|input| input.cluster.prepare()) {
+        return unusable(&file, complaint, arguments.json, paint);
+    }
     for config in config.pipelines {
         let mut pipeline = Pipeline::new(&config);
         say(pipeline.headline(paint))?;
@@ -89,9 +93,6 @@ pub(crate) fn check(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     if let Some(input) = &config.input.kafka {
         let mut topics = Input::new(input);
         say(topics.headline(paint))?;
-        if let Err(complaint) = input.cluster.prepare() {
-            return unusable(&file, complaint, arguments.json, paint);
-        }
         if !arguments.offline {
             let step = Input::go(input);
             say(step.to_text(paint))?;

@@ -56,7 +56,7 @@ impl KafkaInput {
             // What it says comes by polling, behind the lines of its log, each of which ends a poll that has no time.
             while consumer.poll(SAY).is_some() {}
             let trouble = match consumer.context().0.present() {
-                Some(Trouble::Refused(words)) => return Err(words),
+                Some(Trouble::Refused(words) | Trouble::NotTrusted(words)) => return Err(words),
                 Some(Trouble::Away(words)) => words,
                 None => error.to_string(),
             };

@@ -123,7 +123,7 @@ impl Cluster {
         let mut config = ClientConfig::new();
         let setup_ms = millis(self.timeout.saturating_sub(SETUP_MARGIN));
         config
-            // That a broker hangs up at once is told there, with the reasons that it may have.
+            // That a broker hangs up is told there.
             .set_log_level(RDKafkaLogLevel::Info)
             .set("client.id", "siem-forward")
             .set("bootstrap.servers", self.brokers.join(","))

@@ -19,7 +19,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 
-use super::fate::{Fate, Meaning, later, meaning, refused, words};
+use super::fate::{Fate, Meaning, later, meaning, words};
 use super::record::Record;
 use super::shipments::{Shipments, Waybill};
 use super::trouble::{Trouble, Troubles, not_made};
@@ -77,7 +77,7 @@ impl Producer {
 
     /// Whether it is of no more use.
     pub(super) fn is_spent(&self) -> bool {
-        let is_refused = matches!(self.state.troubles.present(), Some(Trouble::Refused(_)));
+        let is_refused = matches!(self.state.troubles.present(), Some(Trouble::Refused(_) | Trouble::NotTrusted(_)));
         is_refused || self.client.client().fatal_error().is_some()
     }
 
@@ -117,17 +117,14 @@ impl Producer {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         match self.refusal() {
             Some(verdict) => verdict,
-            None if meaning(code, false) == Meaning::Refused => Verdict::Halt(refused(words(code))),
+            None if meaning(code, false) == Meaning::Refused => Trouble::Refused(words(code)).verdict(),
             None => Verdict::retry(later(format!("no broker answers: {}", words(code)))),
         }
     }
 
     /// What librdkafka has said of its connections, as a verdict; `None` while it says nothing bad.
     fn refusal(&self) -> Option<Verdict> {
-        self.state.troubles.present().map(|trouble| match trouble {
-            Trouble::Away(words) => Verdict::retry(later(words)),
-            Trouble::Refused(words) => Verdict::Halt(refused(words)),
-        })
+        self.state.troubles.present().map(Trouble::verdict)
     }
 
     /// Whether no broker was connected when it last looked.

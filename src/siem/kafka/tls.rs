@@ -80,11 +80,17 @@ impl KafkaTls {
 
 /// What OpenSSL missed in the file of this key, where its own words tell nobody.
 fn expected(key: &str, why: &str) -> &'static str {
+    let is_no_pem = ["no start line", "no certificate", "bad base64", "asn1", "ASN.1", "DECODER", "PEM"]
+        .iter()
+        .any(|sign| why.contains(sign));
     match key {
-        "tls.key" if why.contains("key values mismatch") => "it is not the key of tls.cert: ",
-        // It asks for the password of an encrypted one, and nobody is there to answer.
-        "tls.key" => "it holds no private key in PEM, or an encrypted one: ",
-        _ => "it holds no certificate in PEM: ",
+        "tls.key" if why.contains("mismatch") => "it is not the key of tls.cert: ",
+        // It asks for the password of an encrypted one, and nobody is there to answer; which of these it is it does not say.
+        "tls.key" if is_no_pem => {
+            "it holds no private key in PEM, or an encrypted one, or one of another kind than tls.cert's: "
+        }
+        "tls.ca" | "tls.cert" if is_no_pem => "it holds no certificate in PEM: ",
+        _ => "",
     }
 }
 

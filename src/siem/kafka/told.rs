@@ -18,7 +18,8 @@ impl Told {
         };
         let end = ADVICE.into_iter().filter_map(|advice| said.find(advice)).min();
         let said = end.and_then(|end| said.get(..end)).unwrap_or(said);
-        Self { words: format!("{said}: {advice}"), failure: Some(failure) }
+        let words = advice.map_or_else(|| said.to_owned(), |advice| format!("{said}: {advice}"));
+        Self { words, failure: Some(failure) }
     }
 
     /// A line of its log, where that is of a connection that fails in a way that is known here: some it tells there alone.
@@ -46,54 +47,62 @@ const NOT_TRUSTED: &str = "the broker's certificate is not trusted: what tls.ca 
                            it, or it is of another host, or has expired";
 const NOT_TAKEN: &str =
     "the broker refuses us: it demands a client's certificate (tls.cert, tls.key), or does not take ours";
+const NOT_AGREED: &str = "the broker refuses us: it demands a client's certificate (tls.cert, tls.key), or does not take ours, or has no \
+                          cipher in common with us";
 const NO_HANDSHAKE: &str = "the broker refuses to speak TLS as we do: look at its settings and its log";
-const NO_TLS: &str =
-    "the broker speaks no TLS on this port, or is not well: look at the port, or set encryption = \"none\"";
+const NO_TLS: &str = "the broker speaks no TLS on this port: look at the port, or set encryption = \"none\"";
+const UNFINISHED: &str = "the broker is not well, or speaks no TLS on this port";
 const TLS_ALONE: &str = "it hung up, and may speak TLS alone: encryption = \"tls\"";
 /// Where librdkafka begins to advise, and where it tells of its state.
-const ADVICE: [&str; 5] = [
+const ADVICE: [&str; 4] = [
     ": broker certificate could not be verified",
     ": client SSL authentication might",
     ": connecting to a PLAINTEXT",
-    ": requesting ApiVersion",
     " (after ",
 ];
 
 /// How librdkafka marks what it logs of a connection that has failed.
 const LOGGED_FAILURE: &str = "FAIL";
 
-/// What failed, and what to do.
-fn understand(said: &str) -> Option<(Failure, &'static str)> {
-    // A broker's name begins with how it is spoken to: `ssl://`, `sasl_ssl://`.
-    let is_tls = said.contains("ssl://");
+/// What failed, and what to do, where we know.
+fn understand(said: &str) -> Option<(Failure, Option<&'static str>)> {
     let has = |sign| said.contains(sign);
+    let known = |failure, advice| Some((failure, Some(advice)));
     if has("certificate verify failed") {
-        Some((Failure::Certificate, NOT_TRUSTED))
-    } else if let Some(alert) = alert(said) {
-        Some(if is_of_certificate(alert) {
-            (Failure::Certificate, NOT_TAKEN)
-        } else {
-            (Failure::Connection, NO_HANDSHAKE)
-        })
-    } else if is_tls && (has("state SSL_HANDSHAKE") || has("wrong version number")) {
-        Some((Failure::Connection, NO_TLS))
-    } else if !is_tls && has("Disconnected") && has("in state APIVERSION_QUERY") {
-        // Its first words were none for the other side.
-        Some((Failure::Connection, TLS_ALONE))
-    } else {
-        None
+        return known(Failure::Certificate, NOT_TRUSTED);
     }
+    if let Some(alert) = alert(said) {
+        return match alert {
+            // TLS 1.2 says it of a certificate too.
+            40 => known(Failure::Certificate, NOT_AGREED),
+            // RFC 8446, 6.2: of a certificate, of its authority, or that there is none.
+            42..=46 | 48 | 49 | 116 => known(Failure::Certificate, NOT_TAKEN),
+            _ => known(Failure::Connection, NO_HANDSHAKE),
+        };
+    }
+    if has("wrong version number") || has("state SSL_HANDSHAKE") && has("closed by peer") {
+        known(Failure::Connection, NO_TLS)
+    } else if has("state SSL_HANDSHAKE") {
+        known(Failure::Connection, UNFINISHED)
+    } else if has("Disconnected") && has("in state APIVERSION_QUERY") && is_named_by_address(said) {
+        // Its first words were none for the other side.
+        known(Failure::Connection, TLS_ALONE)
+    } else {
+        // It tells this in its log alone.
+        has("Connection setup timed out").then_some((Failure::Connection, None))
+    }
+}
+
+/// A broker that is spoken to without TLS, by its address: with it the name begins with `ssl://` or `sasl_ssl://`, and that of
+/// the group's coordinator says neither.
+fn is_named_by_address(said: &str) -> bool {
+    !said.contains("ssl://") && !said.starts_with("GroupCoordinator")
 }
 
 /// What the other side ended the handshake with: `…: SSL alert number 116 (after 2ms in state SSL_HANDSHAKE)`.
 fn alert(said: &str) -> Option<u8> {
     let (_, number) = said.split_once("SSL alert number ")?;
     number.split(|char: char| !char.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// RFC 8446, 6.2: of a certificate, of its authority, or that there is none; 40 says TLS 1.2 instead of the last one.
-fn is_of_certificate(alert: u8) -> bool {
-    matches!(alert, 40 | 42..=46 | 48 | 49 | 116)
 }
 
 /// librdkafka's settings by our keys.
@@ -119,6 +128,7 @@ mod tests {
         for (alert, failure) in [
             ("tlsv13 alert certificate required: SSL alert number 116", Failure::Certificate),
             ("sslv3 alert bad certificate: SSL alert number 42", Failure::Certificate),
+            ("sslv3 alert handshake failure: SSL alert number 40", Failure::Certificate),
             ("tlsv1 alert protocol version: SSL alert number 70", Failure::Connection),
         ] {
             let said = format!(
@@ -128,10 +138,21 @@ mod tests {
             assert_eq!(told.failure, Some(failure), "{told:?}");
             assert!(told.words.contains(&format!("{alert}: the broker refuses")), "{told:?}");
         }
-        let late = "ssl://kafka:9093/bootstrap: Connection setup timed out in state SSL_HANDSHAKE (after 5ms in state SSL_HANDSHAKE)";
-        let Told { words, failure } = Told::of(late);
-        assert_eq!(failure, Some(Failure::Connection));
-        assert!(words.contains("in state SSL_HANDSHAKE: the broker speaks no TLS"), "{words}");
+        for (said, advice) in [
+            ("Connection setup timed out in state SSL_HANDSHAKE (after 5ms in state SSL_HANDSHAKE)", UNFINISHED),
+            ("Disconnected: connection reset by peer (after 5ms in state SSL_HANDSHAKE)", UNFINISHED),
+            ("Disconnected: connection closed by peer (after 5ms in state SSL_HANDSHAKE)", NO_TLS),
+            (
+                "SSL handshake failed: error:0A00010B:SSL routines::wrong version number (after 1ms in state SSL_HANDSHAKE)",
+                NO_TLS,
+            ),
+        ] {
+            // The group's coordinator by its role.
+            for name in ["ssl://kafka:9093/bootstrap", "GroupCoordinator: kafka:9093"] {
+                let told = Told::of(&format!("{name}: {said}"));
+                assert!(told.failure == Some(Failure::Connection) && told.words.ends_with(advice), "{told:?}");
+            }
+        }
         let refused = "kafka:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused (after 0ms in state CONNECT)";
         let Told { words, failure } = Told::of(refused);
         assert_eq!((words.as_str(), failure), (refused, None));
@@ -146,5 +167,11 @@ mod tests {
         assert!(Told::of_log("CONNECT", LINE).is_none());
         let plain = "[thrd:kafka:9092/1]: kafka:9092/1: Disconnected (after 60000ms in state UP)";
         assert!(Told::of_log("FAIL", plain).is_none(), "brokers close what is idle");
+        let coordinator =
+            "[thrd:GroupCoordinator]: GroupCoordinator: kafka:9093: Disconnected (after 3ms in state APIVERSION_QUERY)";
+        assert!(Told::of_log("FAIL", coordinator).is_none(), "whether with TLS it does not say");
+        let late = "[thrd:kafka:9092/1]: kafka:9092/1: Connection setup timed out in state CONNECT (after 8001ms in state CONNECT)";
+        let told = Told::of_log("FAIL", late).unwrap();
+        assert_eq!(told.words, "kafka:9092/1: Connection setup timed out in state CONNECT");
     }
 }

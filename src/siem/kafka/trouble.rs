@@ -1,10 +1,13 @@
 //! Why nothing gets through to the brokers, as far as librdkafka says, and why a client cannot be made.
 
+use std::collections::BTreeMap;
+
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::fate::{Meaning, meaning};
+use super::fate::{Meaning, later, meaning};
 use super::told::{Failure, Told, our_names};
+use crate::siem::{Cause, CauseKind, Verdict};
 
 /// What one client has heard of its connections.
 #[derive(Debug, Default)]
@@ -17,7 +20,9 @@ struct State {
     /// All brokers are away, in librdkafka's words.
     down: Option<String>,
     /// What was last said of one broker: why it is away, once all are.
-    said: Option<Told>,
+    said: Option<String>,
+    /// What failed last of each that was heard of, by its name, since something got through.
+    failed: BTreeMap<String, Option<Failure>>,
 }
 
 /// Why nothing gets through.
@@ -25,8 +30,21 @@ struct State {
 pub(crate) enum Trouble {
     /// No broker is connected.
     Away(String),
-    /// The brokers refuse us, or we them.
+    /// The same, and of each that was heard of somebody's certificate is not taken: that stays so until a file is another one.
+    NotTrusted(String),
+    /// The brokers do not let us in.
     Refused(String),
+}
+
+impl Trouble {
+    /// As the verdict on whatever waits for it: none of them is about what is sent.
+    pub(super) fn verdict(self) -> Verdict {
+        match self {
+            Self::Away(words) => Verdict::retry(later(words)),
+            Self::NotTrusted(words) => Verdict::Halt(Cause::new(CauseKind::Tls).words(words)),
+            Self::Refused(words) => Verdict::Halt(Cause::new(CauseKind::NotAuthorized).words(words)),
+        }
+    }
 }
 
 impl Troubles {
@@ -38,14 +56,14 @@ impl Troubles {
             Meaning::Refused => state.refused = Some(Told::of(reason).words),
             _ if code == RDKafkaErrorCode::AllBrokersDown => state.down = Some(reason.to_owned()),
             // One of several brokers: the others may do.
-            _ => state.said = Some(Told::of(reason)),
+            _ => state.failed(Told::of(reason)),
         }
     }
 
     /// Takes in a line of librdkafka's log: of some connections that fail it tells there alone.
     pub(crate) fn read(&self, facility: &str, line: &str) {
         if let Some(told) = Told::of_log(facility, line) {
-            self.0.lock().said = Some(told);
+            self.0.lock().failed(told);
         }
     }
 
@@ -53,10 +71,8 @@ impl Troubles {
     pub(super) fn clear(&self) {
         let state = &mut *self.0.lock();
         (state.refused, state.down) = (None, None);
-        // What was said may still explain what comes, since librdkafka says nothing twice; it decides on nothing any more.
-        if let Some(told) = &mut state.said {
-            told.failure = None;
-        }
+        // What was said may still explain what comes, since librdkafka does not repeat it at once; it decides on nothing any more.
+        state.failed.clear();
     }
 
     /// The one that there is; `None` while nothing bad is said.
@@ -67,11 +83,21 @@ impl Troubles {
             return Some(Trouble::Refused(words.clone()));
         }
         let down = state.down.as_ref()?;
-        Some(match &state.said {
-            None => Trouble::Away(down.clone()),
-            Some(Told { words, failure: Some(Failure::Certificate) }) => Trouble::Refused(words.clone()),
-            Some(Told { words, .. }) => Trouble::Away(format!("{down}: {words}")),
+        let Some(said) = &state.said else { return Some(Trouble::Away(down.clone())) };
+        let are_certificates = state.failed.values().all(|failure| *failure == Some(Failure::Certificate));
+        Some(if are_certificates && !state.failed.is_empty() {
+            Trouble::NotTrusted(said.clone())
+        } else {
+            Trouble::Away(format!("{down}: {said}"))
         })
+    }
+}
+
+impl State {
+    fn failed(&mut self, told: Told) {
+        let name = told.words.split_once(": ").map_or("", |(name, _)| name);
+        self.failed.insert(name.to_owned(), told.failure);
+        self.said = Some(told.words);
     }
 }
 
@@ -115,6 +141,16 @@ mod tests {
         assert_eq!(shown(&troubles), "None");
     }
 
+    /// Else an event that had failed before, while others were delivered, would be given up for a password.
+    #[test]
+    fn no_trouble_is_charged_to_an_event() {
+        for trouble in [Trouble::Away, Trouble::NotTrusted, Trouble::Refused] {
+            let verdict = trouble("words".to_owned()).verdict();
+            let (Verdict::Retry { cause, .. } | Verdict::Halt(cause)) = &verdict else { panic!("{verdict:?}") };
+            assert!(cause.is_the_endpoints(), "{verdict:?}");
+        }
+    }
+
     #[test]
     fn a_certificate_is_a_refusal_once_no_broker_is_left_and_not_of_an_outage_that_comes_later() {
         let troubles = Troubles::default();
@@ -123,11 +159,15 @@ mod tests {
         note(&troubles, RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
         let refused = shown(&troubles);
         assert!(
-            refused.starts_with("Some(Refused(\"ssl://kafka:9093/1") && refused.contains("is not trusted"),
+            refused.starts_with("Some(NotTrusted(\"ssl://kafka:9093/1") && refused.contains("is not trusted"),
             "{refused}"
         );
+        let away = |troubles: &Troubles| shown(troubles).starts_with("Some(Away(");
+        note(&troubles, RDKafkaErrorCode::BrokerTransportFailure, "ssl://kafka:9093/2: Connect failed");
+        note(&troubles, RDKafkaErrorCode::SSL, UNTRUSTED);
+        assert!(away(&troubles), "another one may do once it is back: {}", shown(&troubles));
         troubles.clear();
         note(&troubles, RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert!(shown(&troubles).starts_with("Some(Away("), "{}", shown(&troubles));
+        assert!(away(&troubles), "{}", shown(&troubles));
     }
 }
