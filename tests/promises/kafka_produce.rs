@@ -206,6 +206,32 @@ fn a_refusal_of_us_keeps_the_data() {
     assert_one_fate_each(&sent, &brokers.ids("audit"), &NONE_DEAD, &report);
 }
 
+/// While others are delivered, what a topic of theirs refuses would hold them up for as long as that lasts.
+#[test]
+fn what_may_not_be_written_to_its_topic_goes_to_the_dead_letter_once_others_are_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let letter = folder.path().join("dead.ndjson");
+    let brokers = Brokers::with(&["audit-low", "audit-high"]);
+    brokers.0.topic_error("audit-high", Response::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
+    let kafka = brokers.kafka("audit-{severity}");
+    let forwarder = builder(kafka).dead_letter(DeadLetterConfig::new(&letter)).start().unwrap();
+    let event = AuditEvent::builder(EventType::UserLogin, Severity::High).build();
+    let mut sent = vec![event.id()];
+    forwarder.emitter().send_timeout(event, PATIENCE).unwrap();
+    wait_until(&forwarder, |metrics| {
+        assert_eq!(metrics.ledger.dead_lettered, 0, "nothing is delivered yet");
+        metrics.error_counts.get("not_authorized").is_some_and(|count| *count >= 3)
+    });
+    wait_until(&forwarder, |metrics| {
+        sent.extend(send(&forwarder.emitter(), 1));
+        metrics.ledger.dead_lettered == 1
+    });
+    let report = drain_in_time(&forwarder, PATIENCE);
+    let dead = dead_letter(&letter);
+    assert_one_fate_each(&sent, &brokers.ids("audit-low"), &dead, &report);
+    assert_eq!(dead[&sent[0].to_string()]["cause"], "not_authorized");
+}
+
 /// What a broker may do to a request that produces.
 const FAULTS: [(&str, Response); 6] = [
     ("hangs up", Response::RD_KAFKA_RESP_ERR__TRANSPORT),
