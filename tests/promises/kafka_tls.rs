@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use rustls::SupportedProtocolVersion;
 
-use crate::broker::{self, Broker, METADATA, Side, TIMEOUT_SECONDS, check, keep};
+use crate::broker::{self, Broker, METADATA, MUTUAL, Side, TIMEOUT_SECONDS, assert_let_in, check, keep};
 use crate::program::{Ran, Running, Scene, command, lines, wait_until};
 use crate::tls::{Authority, BOTH, Issued, Kind, ONLY_12, ONLY_13, server};
 
@@ -20,8 +20,6 @@ const NOT_TRUSTED: &str = "the broker's certificate is not trusted";
 const NOT_TAKEN: &str = "it demands a client's certificate (tls.cert, tls.key), or does not take ours";
 const NO_TLS: &str = "speaks no TLS on this port";
 const CA: &str = "encryption = \"tls\"\ntls.ca = \"FOLDER/ca.pem\"";
-const MUTUAL: &str = "encryption = \"tls\"\n\
-                      tls = { ca = \"FOLDER/ca.pem\", cert = \"FOLDER/client.pem\", key = \"FOLDER/client.key\" }";
 /// `timeout_seconds` of the pipeline and of the input, and a busy machine.
 const BOUND: Duration = Duration::from_secs(2 * TIMEOUT_SECONDS + 10);
 /// Once somebody's certificate is not taken there is nothing to wait for.
@@ -47,11 +45,6 @@ fn mutual(broker: &Broker, ca: &Authority, client: &Issued) -> Scene {
     scene.write("client.pem", client.pem());
     scene.write("client.key", client.key_pem());
     scene
-}
-
-fn assert_let_in(ran: &Ran) {
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stdout.contains("kafka takes events\n") && ran.stdout.contains("the brokers have audit\n"), "{ran:?}");
 }
 
 /// By the pipeline and by the input, for this reason, in our own keys.

@@ -4,12 +4,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::broker::{self, Broker, Side, keep};
+use crate::broker::{self, Broker, MUTUAL, Side, keep};
 use crate::program::{Running, Scene, command};
 use crate::tls::{Authority, BOTH, Kind, pem, server};
-
-const MUTUAL: &str = "encryption = \"tls\"\n\
-                      tls = { ca = \"FOLDER/ca.pem\", cert = \"FOLDER/client.pem\", key = \"FOLDER/client.key\" }";
 
 /// Where all files are right.
 struct World {
@@ -42,8 +39,7 @@ impl World {
 
     /// Each command ends with 2 and says this, and no broker has heard of any.
     fn assert_told(&self, expected: &str) {
-        let at_work = if self.side == Side::Input { "worker" } else { "run" };
-        for arguments in [&["check", "--offline"][..], &["check"], &[at_work]] {
+        for arguments in [&["check", "--offline"][..], &["check"], &[self.side.command()]] {
             let (code, said) = self.run(arguments);
             assert!(code == 2 && said.contains(expected), "{arguments:?}: {expected}: {code} {said}");
             assert!(!said.contains("ssl."), "{arguments:?}: what key is that? {said}");
@@ -121,8 +117,7 @@ fn a_key_in_the_place_of_its_path_is_not_shown() {
         let path = world.scene.path("client.key").display().to_string();
         world.scene.write("siem.toml", text.replace(&path, &key.replace('\n', "\\n")));
         world.assert_told("tls.key holds the PEM text itself");
-        let at_work = if side == Side::Input { "worker" } else { "run" };
-        let said = world.run(&[at_work]).1 + &world.run(&["check"]).1;
+        let said = world.run(&[side.command()]).1 + &world.run(&["check"]).1;
         assert!(!said.contains(middle), "{said}");
     }
 }

@@ -35,6 +35,10 @@ const AUTHENTICATION_FAILED: i16 = 58;
 /// How long a broker is waited for, where a test says no other time.
 pub const TIMEOUT_SECONDS: u64 = 8;
 
+/// Keys of who shows a certificate too, by files in the configuration's folder.
+pub const MUTUAL: &str = "encryption = \"tls\"\n\
+                          tls = { ca = \"FOLDER/ca.pem\", cert = \"FOLDER/client.pem\", key = \"FOLDER/client.key\" }";
+
 /// What it says to whom it does not know.
 pub const REFUSAL: &str = "Who are you?";
 
@@ -273,6 +277,12 @@ pub fn check(scene: &Scene) -> Ran {
     Running::start(command(&["check", "--config", scene.path("siem.toml").to_str().unwrap()])).end()
 }
 
+/// Both sides are.
+pub fn assert_let_in(ran: &Ran) {
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("kafka takes events\n") && ran.stdout.contains("the brokers have audit\n"), "{ran:?}");
+}
+
 /// One of the sides that a configuration has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -280,6 +290,13 @@ pub enum Side {
     Input,
     /// Where events go.
     Siem,
+}
+
+impl Side {
+    /// What works with it.
+    pub fn command(self) -> &'static str {
+        if self == Self::Input { "worker" } else { "run" }
+    }
 }
 
 /// Leaves this side alone in a configuration.
