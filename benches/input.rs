@@ -1,9 +1,8 @@
 //! What turning a line into an event costs, over the bare parse of the same line.
 //!
 //! `bare` is the base: simd-json's tape of each line, into the same buffers, from a padded copy. `events` is the whole
-//! reader: it splits the lines, reads them, and builds each event in a buffer of its own. Lines of our own layout are scanned,
-//! and parsed by simd-json only where the scan refuses them; `kubernetes` parses all of them, and maps them by the example's
-//! `[input.map]`, with the whole object as details.
+//! reader: it splits the lines, has simd-json parse them, and builds each event in a buffer of its own: of our own layout, and
+//! `kubernetes` by the example's `[input.map]`, with the whole object as details.
 //!
 //! What is measured is the process's time on a core, that of the thread which reads ahead included: what other programs take
 //! meanwhile is no cost of a line.

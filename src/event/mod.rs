@@ -27,7 +27,7 @@ pub use timestamp::{InvalidTimestamp, Timestamp};
 
 pub(crate) use clock::{Reading, monotonic, now};
 #[cfg(feature = "cli")]
-pub(crate) use escape::{needs_escape, write_float, write_text};
+pub(crate) use escape::{write_float, write_text};
 pub(crate) use fields::Fields;
 pub(crate) use fork::ForkGuard;
 pub(crate) use id::random_unit;

@@ -16,12 +16,10 @@ mod reader;
 mod records;
 mod records_pointer;
 mod rejected;
-mod scan;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod skeleton;
 mod source;
-mod stream;
 mod tape;
 mod walk;
 

@@ -116,7 +116,7 @@ mod tests {
                 let event = reader.read(value.as_bytes(), TextBuffer::with_capacity(64), || id);
                 event.unwrap().id()
             };
-            // Scanned, parsed since its key is escaped, and read by the parser of large numbers.
+            // Parsed, also with a key that is escaped, and read by the parser of large numbers.
             for end in ["", r#","\u0061":1"#, r#","n":1e400"#, r#","id":null"#, r#","id":"""#] {
                 assert_eq!(read(&format!("{{{head}{end}}}")), id, "{end}");
             }
