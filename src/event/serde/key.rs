@@ -30,8 +30,8 @@ impl Key {
         macro_rules! known {
             ($($known:literal => $key:expr,)+) => {{
                 let its = head(name.as_bytes());
-                $(if its == const { head($known.as_bytes()) } && name == $known {
-                    return $key;
+                $(if its == const { head($known.as_bytes()) } {
+                    return if name == $known { $key } else { Self::Other };
                 })+
             }};
         }
