@@ -42,7 +42,8 @@ pub(super) struct Reading<'a> {
 /// What a record is.
 enum Read {
     Event(AuditEvent),
-    Rejected(RejectedLine),
+    /// Seldom, and larger.
+    Rejected(Box<RejectedLine>),
 }
 
 /// Why nothing more can be read.
@@ -132,7 +133,7 @@ impl<'a> Reading<'a> {
         let id = || RecordReader::id(topic, partition, offset, written_at);
         let read = match self.reader.read(value, buffer, id) {
             Ok(event) => Read::Event(event),
-            Err(reason) => Read::Rejected(RecordReader::reject(topic, partition, offset, reason, value)),
+            Err(reason) => Read::Rejected(Box::new(RecordReader::reject(topic, partition, offset, reason, value))),
         };
         Some((place, read))
     }

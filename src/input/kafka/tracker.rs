@@ -5,8 +5,7 @@
 //! Each assignment of a partition has a number of its own, so that a fate that comes after the partition was given up,
 //! even after it came back, changes nothing.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map::{self, Entry};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,6 +25,9 @@ pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// The most records of a partition that are read from the oldest without a fate on. Each is 16 bytes here, and most of them were
 /// delivered: after a kill they are delivered again.
 pub(crate) const AHEAD_MAX: usize = 1_000_000;
+
+/// What is looked for with each record, often by what its producer chose: by a fast hash, with a seed of this process.
+type HashMap<K, V> = hash_map::HashMap<K, V, RandomState>;
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,8 +66,10 @@ struct State {
     recent: u64,
     assignments: HashMap<u64, Assignment>,
     numbers: HashMap<Partition, u64>,
-    /// By id. Each record comes here twice, and its producer chose the id: a fast hash, with a seed of this process.
-    open: HashMap<u128, Open, RandomState>,
+    /// Where the events under way lie, by id; of several records with one id the first.
+    open: HashMap<u128, Place>,
+    /// The ids of `open` that came in more records: seldom, and then few.
+    repeated: HashMap<u128, Repeated>,
 }
 
 /// A partition that is ours.
@@ -79,11 +83,10 @@ struct Assignment {
     committed: Option<i64>,
 }
 
-/// An event under way.
-#[derive(Debug)]
-struct Open {
-    first: Place,
-    /// More records with its id: seldom, and then few.
+/// An event under way that came in several records.
+#[derive(Debug, Default)]
+struct Repeated {
+    /// All but the first.
     more: Vec<Place>,
     fates: usize,
 }
@@ -145,8 +148,8 @@ impl Tracker {
         }
         let Some(id) = id else { return true };
         match state.open.entry(id.as_u128()) {
-            Entry::Occupied(mut known) => known.get_mut().more.push(place),
-            Entry::Vacant(new) => drop(new.insert(Open { first: place, more: Vec::new(), fates: 0 })),
+            Entry::Occupied(_) => state.repeated.entry(id.as_u128()).or_default().more.push(place),
+            Entry::Vacant(new) => drop(new.insert(place)),
         }
         true
     }
@@ -157,12 +160,12 @@ impl Tracker {
         if let Some(assignment) = state.assignments.get_mut(&place.assignment) {
             assignment.watermark.take_back(place.offset);
         }
-        let Entry::Occupied(mut open) = state.open.entry(id.as_u128()) else { return };
-        if open.get_mut().more.pop().is_none() {
-            open.remove();
-        } else if open.get().is_complete() {
-            let open = open.remove();
-            state.close(open);
+        match state.repeated.get_mut(&id.as_u128()) {
+            None => drop(state.open.remove(&id.as_u128())),
+            Some(repeated) => {
+                repeated.more.pop();
+                state.close_if_complete(id);
+            }
         }
     }
 
@@ -221,11 +224,16 @@ impl Tracker {
     fn tell(&self, ids: &[EventId]) {
         let state = &mut *self.state.lock();
         for id in ids {
-            let Entry::Occupied(mut open) = state.open.entry(id.as_u128()) else { continue };
-            open.get_mut().fates += 1;
-            if open.get().is_complete() {
-                let open = open.remove();
-                state.close(open);
+            match state.repeated.get_mut(&id.as_u128()) {
+                None => {
+                    if let Some(place) = state.open.remove(&id.as_u128()) {
+                        state.settle(place);
+                    }
+                }
+                Some(repeated) => {
+                    repeated.fates += 1;
+                    state.close_if_complete(*id);
+                }
             }
         }
         self.look_ahead(state);
@@ -262,19 +270,14 @@ impl State {
         }
     }
 
-    /// Settles the records of an id.
-    fn close(&mut self, open: Open) {
-        self.settle(open.first);
-        for place in open.more {
-            self.settle(place);
+    /// Settles the records of an id that came in several, once each of them has a fate.
+    fn close_if_complete(&mut self, id: EventId) {
+        let Entry::Occupied(repeated) = self.repeated.entry(id.as_u128()) else { return };
+        if repeated.get().fates > repeated.get().more.len() {
+            let Repeated { more, .. } = repeated.remove();
+            let first = self.open.remove(&id.as_u128());
+            first.into_iter().chain(more).for_each(|place| self.settle(place));
         }
-    }
-}
-
-impl Open {
-    /// Whether each of its records has a fate.
-    fn is_complete(&self) -> bool {
-        self.fates > self.more.len()
     }
 }
 
@@ -291,9 +294,10 @@ impl Witness for Tracker {
     /// That of the first that is ours, where several records have this id.
     fn place(&self, id: EventId) -> Option<KafkaPlace> {
         let state = self.state.lock();
-        let open = state.open.get(&id.as_u128())?;
+        let first = state.open.get(&id.as_u128())?;
+        let more = state.repeated.get(&id.as_u128()).map(|repeated| &repeated.more);
         let ours = |place: &Place| Some((state.assignments.get(&place.assignment)?, *place));
-        let (assignment, place) = std::iter::once(&open.first).chain(&open.more).find_map(ours)?;
+        let (assignment, place) = std::iter::once(first).chain(more.into_iter().flatten()).find_map(ours)?;
         let Partition { topic, number } = &assignment.partition;
         Some(KafkaPlace { topic: topic.to_string(), partition: *number, offset: place.offset })
     }

@@ -37,15 +37,21 @@ impl Watermark {
 
     /// The record at this offset has its fate. One that is not open changes nothing.
     pub(super) fn settle(&mut self, offset: i64) {
-        // Most come in the order of reading.
-        let is_oldest = self.taken.front().is_some_and(|oldest| oldest.offset == offset);
-        let place = if is_oldest { Ok(0) } else { self.taken.binary_search_by_key(&offset, |taken| taken.offset) };
-        if let Some(taken) = place.ok().and_then(|place| self.taken.get_mut(place)) {
+        if let Some(taken) = self.place(offset).and_then(|place| self.taken.get_mut(place)) {
             taken.has_fate = true;
         }
         while self.taken.front().is_some_and(|first| first.has_fate) {
             self.taken.pop_front();
         }
+    }
+
+    fn place(&self, offset: i64) -> Option<usize> {
+        // Where no offset between is missing, which is nearly always.
+        let likely = usize::try_from(offset.checked_sub(self.taken.front()?.offset)?).ok()?;
+        if self.taken.get(likely).is_some_and(|taken| taken.offset == offset) {
+            return Some(likely);
+        }
+        self.taken.binary_search_by_key(&offset, |taken| taken.offset).ok()
     }
 
     /// Where reading would have to begin again: what may be committed. `None` before the first record was taken.
