@@ -13,6 +13,7 @@
 # measured with brokers that librdkafka plays, which keep to it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+export LC_ALL=C
 . perf/receiver.sh
 events=${1:-1000000}
 folder=$(mktemp -d)

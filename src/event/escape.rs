@@ -108,7 +108,7 @@ fn suspicious(word: u64) -> u64 {
 /// Whether no JSON text holds this byte as it is: a quote, a backslash, a control character.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "a branch would keep the compiler from looking at many bytes at once")]
-pub(crate) fn needs_escape(byte: u8) -> bool {
+fn needs_escape(byte: u8) -> bool {
     (byte < 0x20) | (byte == b'"') | (byte == b'\\')
 }
 

@@ -18,10 +18,12 @@ use super::pieces::{Block, Blocks};
 /// What one read asks for, in bytes: what a pipe holds. All blocks together fit into the second cache; with blocks of
 /// 256 KB, a million events of 634 bytes cost 0.2 s of CPU more, which is what this thread costs over reading in place.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// One that is parsed, one that is filled, and two between them, so that neither waits for the other's moods.
+/// One that is parsed, one that is filled, and two between them, of which one may wait to be given back: neither waits for the
+/// other's moods.
 const BLOCKS: usize = 4;
-/// So many are given back together: one waking, which costs as much as to parse ten lines, for two blocks instead of each.
+/// So many are given back together: to wake the thread costs as much as to parse ten lines.
 const GIVEN_BACK: usize = 2;
+const _: () = assert!(GIVEN_BACK < BLOCKS, "the thread would wait for blocks that are never given back");
 
 /// What the reading thread tells, in the order of the sources.
 enum Told {
@@ -253,7 +255,7 @@ mod tests {
             // The one in our hands came back when it was exchanged for the next, but for the first, and some come together.
             let back = (more - 1) / GIVEN_BACK * GIVEN_BACK;
             until(|| reads.load(Ordering::SeqCst) >= most + back);
-            assert!(reads.load(Ordering::SeqCst) < most + more);
+            assert_eq!(reads.load(Ordering::SeqCst), most + back);
         }
         // The reader, and what it holds, goes with the thread.
         drop(ahead);

@@ -65,7 +65,7 @@ type Mapping<'m> = (&'m InputMap, &'m mut Memory);
 /// Parses lines. It keeps its memory from one to the next.
 pub(super) struct Parser {
     buffers: Buffers,
-    /// `None` while it is filled.
+    /// `None` while it is filled: an empty one would be memory that is asked for with each line.
     tape: Option<Tape<'static>>,
     /// A copy of the line: parsing overwrites it, and a rejection shows the original.
     scratch: Vec<u8>,
@@ -158,7 +158,8 @@ impl Parser {
     }
 }
 
-/// Whether no text of this line, which is JSON, was written with an escape, and so none needs one where it is written again.
+/// Whether no text of this line, which is JSON, needs an escape where it is written again: a quote or a backslash stands there by
+/// an escape alone, and a control character as it is no parser takes.
 fn is_plain(line: &[u8]) -> bool {
     memchr::memchr(b'\\', line).is_none()
 }
@@ -229,6 +230,106 @@ mod tests {
         for repeated in [r#""\ud800":1,"\udc00":2"#, r#""a":1e999,"a":2"#, r#""o":{"a":1e999,"a":2}"#] {
             let reason = parse(&format!("{{{HEAD},{repeated}}}")).unwrap_err().to_string();
             assert!(reason.ends_with("is repeated"), "{repeated}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_control_character_as_it_is_is_no_json_wherever_it_stands() {
+        let mut parser = Parser::new();
+        for length in 0..130 {
+            for (at, byte) in (0..=length).flat_map(|at| [0, 1, b'\t', b'\n', 0x1f].map(|byte| (at, byte))) {
+                let mut text = vec![b'a'; length];
+                text.insert(at, byte);
+                let text = String::from_utf8(text).unwrap();
+                for member in [format!("\"user_id\":\"{text}\""), format!("\"{text}\":1")] {
+                    let line = format!("{{{HEAD},{member}}}");
+                    assert!(parser.parse(line.as_bytes(), TextBuffer::with_capacity(64)).is_err(), "{line:?}");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Whose texts are looked at one by one: serde_json says nothing of a line.
+        #[test]
+        fn an_event_is_written_as_one_whose_texts_are_looked_at(
+            text in r#"([a-z /]|\\[nt"\\/]|\\u00[0-9a-f]{2}|\\ud83d\\ude00|\x7f|\u{e9}|\u{2028}){0,20}"#,
+            plain in "[a-z\u{e9}\u{7f}\u{2028}/]{0,80}",
+            is_plain: bool,
+        ) {
+            let text = if is_plain { plain } else { text };
+            let id = r#""id":"01980000-0000-7000-8000-000000000001""#;
+            let line = format!(
+                r#"{{{HEAD},{id},"user_id":"{text}","k{text}":1,"details":{{"d{text}":"{text}","l":["{text}",{{"{text}":null}}]}}}}"#
+            );
+            let read = Parser::new().parse(line.as_bytes(), TextBuffer::with_capacity(64));
+            let exact = serde_json::from_str::<AuditEvent>(&line);
+            let (Ok(read), Ok(exact)) = (read, exact) else { panic!("{line}") };
+            prop_assert_eq!(read.is_plain, !line.contains('\\'));
+            prop_assert!(!exact.is_plain);
+            let written = [&read, &exact].map(|event| {
+                let mut out = Vec::new();
+                crate::format::json::write(event, &mut out);
+                String::from_utf8(out).unwrap()
+            });
+            prop_assert_eq!(&written[0], &written[1], "{}", line);
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_json_is_none() {
+        let values = [
+            "-",
+            "01",
+            "-01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "+1",
+            "1.5.5",
+            "tru",
+            "truex",
+            "nul",
+            "nullnull",
+            "NaN",
+            "",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1}",
+            "[1]]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{1:1}",
+            "{\"a\",1}",
+            "{\"a\":1]",
+            "\"",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u00g9\"",
+            "\"\\u00\"",
+            "\"\\u+123\"",
+            "1 2",
+            "\u{a0}1",
+        ];
+        for value in values {
+            assert!(parse(&format!("{{{HEAD},\"n\":{value}}}")).is_err(), "{value}");
+        }
+        for value in [
+            "0",
+            "-0",
+            "1E5",
+            "1e-400",
+            "0.0e+00",
+            " [ 1 ,\t2 ] ",
+            "{\"a\" : {} , \"b\":[]}",
+            "\"\u{7f}\"",
+            "\"\\u00E9\\/\"",
+        ] {
+            assert!(parse(&format!("{{{HEAD},\"n\":{value}}}")).is_ok(), "{value}");
         }
     }
 

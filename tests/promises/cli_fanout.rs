@@ -316,7 +316,7 @@ fn what_is_shown_of_a_run_names_each_pipeline() {
         assert!(metrics.contains(&sample), "{sample}");
     }
 
-    // One that was written before says less.
+    // A line that was written before both had their fate says less.
     wait_until(|| {
         running.stderr().lines().any(|line| line.contains("delivered=100 ") && line.contains("health=\"refusing: "))
     });

@@ -27,6 +27,7 @@ impl Key {
     /// `TEXT_FIELDS` costs five times as much.
     #[inline]
     fn of(name: &str) -> Self {
+        // No two of them begin alike, or the second would be none of ours.
         macro_rules! known {
             ($($known:literal => $key:expr,)+) => {{
                 let its = head(name.as_bytes());

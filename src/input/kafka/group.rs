@@ -33,7 +33,7 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 /// A member that has not polled for so much longer than it ever should is taken for dead.
 const AWAY_MARGIN: Duration = Duration::from_secs(40);
 /// What librdkafka has fetched ahead before it stops to ask for more, in KiB. What it holds beyond that is one answer of each broker.
-/// With 32 MiB, which no cache has room for, a worker took a tenth more CPU time.
+/// With 32 MiB, more than most caches hold, a worker took a tenth more CPU time.
 const FETCHED_KBYTES_MAX: &str = "4096";
 /// Whether it has room again is looked at so often, in milliseconds. By itself librdkafka waits a whole second, in which we
 /// are through with what it has.

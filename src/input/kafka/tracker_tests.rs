@@ -213,6 +213,29 @@ struct Log {
     committed: usize,
 }
 
+impl Tracker {
+    fn holds_nothing(&self) -> bool {
+        let state = self.state.lock();
+        state.open.is_empty() && state.repeated.is_empty()
+    }
+}
+
+#[test]
+fn an_id_that_came_twice_and_of_which_one_was_not_taken_is_settled_by_one_fate() {
+    let tracker = Tracker::default();
+    tracker.assign(partition(0));
+    for offset in [0, 1] {
+        let place = tracker.locate("audit", 0, offset).unwrap();
+        assert!(tracker.begin(place, Some(id(1))));
+        if offset == 1 {
+            tracker.take_back(place, id(1));
+        }
+    }
+    tracker.delivered(&[id(1)]);
+    assert_eq!(tracker.due(), [(partition(0), 1)]);
+    assert!(tracker.holds_nothing());
+}
+
 proptest! {
     /// Random records, of which some have the id of another, fates in any order, and partitions that are taken away
     /// amid that and come back: against an oracle that knows of each event under way which record it was.
@@ -270,6 +293,9 @@ proptest! {
                         (logs[of].is_ours, logs[of].read_to) = (true, logs[of].committed);
                     }
                 }
+            }
+            if open.is_empty() {
+                prop_assert!(tracker.holds_nothing());
             }
             for (number, log) in logs.iter().enumerate() {
                 let due = tracker.due();

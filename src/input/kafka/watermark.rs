@@ -47,11 +47,10 @@ impl Watermark {
 
     fn place(&self, offset: i64) -> Option<usize> {
         // Where no offset between is missing, which is nearly always.
-        let likely = usize::try_from(offset.checked_sub(self.taken.front()?.offset)?).ok()?;
-        if self.taken.get(likely).is_some_and(|taken| taken.offset == offset) {
-            return Some(likely);
-        }
-        self.taken.binary_search_by_key(&offset, |taken| taken.offset).ok()
+        let far = offset.checked_sub(self.taken.front()?.offset);
+        let likely = far.and_then(|far| usize::try_from(far).ok());
+        let is_there = |place: &usize| self.taken.get(*place).is_some_and(|taken| taken.offset == offset);
+        likely.filter(is_there).or_else(|| self.taken.binary_search_by_key(&offset, |taken| taken.offset).ok())
     }
 
     /// Where reading would have to begin again: what may be committed. `None` before the first record was taken.
