@@ -256,6 +256,7 @@ mod tests {
             let back = (more - 1) / GIVEN_BACK * GIVEN_BACK;
             until(|| reads.load(Ordering::SeqCst) >= most + back);
             assert_eq!(reads.load(Ordering::SeqCst), most + back);
+            assert_eq!(ahead.spent.len(), more - 1 - back);
         }
         // The reader, and what it holds, goes with the thread.
         drop(ahead);
